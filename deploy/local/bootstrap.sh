@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars.
+# Says what it does, one line a step; does nothing and says nothing when all is there. Safe to run again at any time.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+uv_version=0.13.9
+pom=deploy/local/kafka/pom.xml
+kafka=.cache/kafka-4.3.1
+plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+packages_updated=
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+key() { cat "$@" | cksum; }
+is_done() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
+
+main() {
+    local python_key kafka_key
+    mkdir -p .cache
+    exec 9>.cache/setup.lock
+    if command -v flock >/dev/null; then flock 9; fi
+    python_key=$(key uv.lock pyproject.toml)
+    kafka_key=$(key "$pom")
+    if ! is_done .cache/python.key "$python_key" || [ ! -x .venv/bin/plafond ] || ! .venv/bin/python -c ''; then
+        python_packages
+        echo "$python_key" >.cache/python.key
+    fi
+    command -v "$java" >/dev/null || java_runtime
+    if ! is_done "$kafka/key" "$kafka_key" || [ ! -d "$kafka/libs" ]; then
+        java_runtime
+        kafka_jars
+        echo "$kafka_key" >"$kafka/key"
+    fi
+}
+
+python_packages() {
+    local python
+    python=$(find_python)
+    if [ "$(.cache/uv/bin/uv --version 2>/dev/null | cut -d' ' -f2)" != "$uv_version" ]; then
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || system_packages "$(basename "$(readlink -f "$python")")-venv"
+        say "uv $uv_version into .cache/uv"
+        rm -rf .cache/uv
+        "$python" -m venv .cache/uv
+        .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+    fi
+    say "the packages of uv.lock into .venv, with $("$python" --version)"
+    env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
+        .cache/uv/bin/uv sync --quiet --frozen --python "$python"
+}
+
+find_python() {
+    local name
+    for name in .venv/bin/python python3.13 python3.12 python3.11 python3; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            "$name" -c 'import sys; print(sys._base_executable)'
+            return
+        fi
+    done
+    fail "Python 3.11 or newer is needed: install python3.11 (or newer) and run this again"
+}
+
+java_runtime() {
+    [ "$(java_version)" -lt 17 ] || return 0
+    [ -z "${JAVA_HOME:-}" ] || fail "JAVA_HOME is $JAVA_HOME, which has no Java 17 or newer: set it to one, or unset it"
+    system_packages openjdk-17-jre-headless openjdk-21-jre-headless default-jre-headless
+    hash -r
+    [ "$(java_version)" -ge 17 ] || fail "Java 17 or newer is needed, and \`java\` is older: make a newer one the default"
+}
+
+java_version() {
+    local version
+    version=$("$java" -version 2>&1 | sed -nE 's/.*version "([0-9]+).*/\1/p' | head -n 1) || true
+    echo "${version:-0}"
+}
+
+kafka_jars() {
+    local output
+    command -v mvn >/dev/null || system_packages maven
+    say "Kafka's jars by Maven into $kafka/libs"
+    rm -rf "$kafka"
+    output=$(mvn --quiet --batch-mode -Dstyle.color=never --file "$pom" "$plugin:copy-dependencies" \
+        -DincludeScope=runtime "-DoutputDirectory=$PWD/$kafka/libs.new" </dev/null 2>&1) || fail "Maven failed: $output"
+    mv "$kafka/libs.new" "$kafka/libs"
+}
+
+system_packages() { # the first of the named Debian packages that there is
+    local names=$* root=() name
+    if [ "$(id -u)" != 0 ]; then root=(sudo -n); fi
+    if ! command -v apt-get >/dev/null || ! "${root[@]}" true 2>/dev/null; then
+        fail "please install ${names// / or }, then run this again (it can't be done from here without root)"
+    fi
+    if [ -z "$packages_updated" ]; then
+        "${root[@]}" apt-get update -qq
+        packages_updated=yes
+    fi
+    for name; do
+        if [[ $(apt-cache policy "$name") == *"Candidate: "[0-9]* ]]; then
+            say "the system's package $name"
+            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$name" >/dev/null
+            return
+        fi
+    done
+    fail "this system has no package ${names// / or }: install it in another way, then run this again"
+}
+
+main

@@ -1,0 +1,1 @@
+"""Plafond: metering and chargeback billing for framework contracts."""

@@ -1,0 +1,1 @@
+"""The books checked against themselves and against the topics: every identity that must hold, and what breaks it."""

@@ -1,0 +1,134 @@
+"""Explaining one event: when it came, what was decided, what it cost, who pays, on which invoice.
+
+An event moves a meter together with the others of its batch. Its own charge is what it adds on top of those before it
+in the batch, in their order: the difference of two prices, like every charge.
+"""
+
+from typing import Any
+
+import asyncpg
+
+from services import contract_store
+from services.contract.charges import ChargeKey, price_of
+from services.contract.model import Contract, payer
+from services.contract.money import add
+from services.contract.tariff import Step, charge
+from services.invoicing.settle import Share, pool_parts
+from services.postgres import Connection
+
+_EVENT = """
+select event.batch_no, event.position, batch.batch, batch.version, batch.accepted_at, batch.rated_at,
+       usage.time, usage.quantity, usage.resource, usage.raw_partition, usage.raw_offset, usage.received_at,
+       use.provider, use.award, use.subject, use.item, use.region, use.month, use.tariff
+from rating.event join rating.batch using (batch_no)
+     join rating.usage on usage.batch_no = event.batch_no and usage.position = event.position
+     join rating.use on use.use_no = usage.use_no
+where event.provider = $1 and event.id = $2
+"""
+_AGAIN = """
+select batch.batch, batch.rated_at, seen.raw_partition, seen.raw_offset, seen.received_at, seen.conflict, seen.quantity
+from rating.seen_again as seen join rating.use using (use_no) join rating.batch using (batch_no)
+where use.provider = $1 and seen.id = $2 order by batch_no, position
+"""
+_REJECTED = """
+select reason, explanation, topic, partition, "offset", received_at, version
+from ingest.rejection where provider = $1 and event_id = $2 order by received_at
+"""
+_CHARGE = """
+select before, quantity, amount, scope from rating.charge
+where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 and subject = $6
+"""
+# What came before the event in its batch, under the same key.
+_EARLIER = """
+select coalesce(sum(quantity), 0) from rating.usage join rating.use using (use_no)
+where batch_no = $1 and position < $2 and award = $3 and item = $4 and use.month = $5 and tariff = $6 and subject = $7
+"""
+# The invoice month that the batch's postings of this key went on, and the invoices issued since.
+_INVOICES = """
+select distinct posting.institution, posting.invoice_month, invoice.number, month.closed_at
+from invoicing.entry join invoicing.posting using (entry)
+     join invoicing.month on month.month = invoice_month
+     left join invoicing.invoice on invoice.institution = posting.institution and invoice.month = invoice_month
+where entry.batch = $1 and side = 'institution' and posting.award = $2 and posting.item = $3 and posting.month = $4
+      and posting.tariff = $5 and posting.pool = $6 and posting.institution = any($7::text[])
+order by posting.institution
+"""
+
+
+async def explain(connection: Connection, provider: str, event_id: str) -> dict[str, Any] | None:
+    """Return everything known about an event, or None when nothing is."""
+    event = await connection.fetchrow(_EVENT, provider, event_id)
+    again = [dict(row) for row in await connection.fetch(_AGAIN, provider, event_id)]
+    rejected = [dict(row) for row in await connection.fetch(_REJECTED, provider, event_id)]
+    if event is None and not again and not rejected:
+        return None
+    found: dict[str, Any] = {"provider": provider, "id": event_id, "rejected": rejected, "came_again": again}
+    if event is None:
+        return found
+    contract = await contract_store.load_version(connection, event["version"])
+    found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
+    found["price"] = await _priced(connection, contract, event)
+    found["payers"] = await _payers(connection, contract, event, Share(event["quantity"], found["price"]["amount"]))
+    return found
+
+
+async def _priced(connection: Connection, contract: Contract, event: asyncpg.Record) -> dict[str, Any]:
+    key = _key(event)
+    place = (key.award, key.item, key.month, event["tariff"], key.subject)
+    charged = await connection.fetchrow(_CHARGE, event["batch_no"], *place)
+    assert charged is not None, f"batch {event['batch']} has no charge for {place}"
+    earlier = await connection.fetchval(_EARLIER, event["batch_no"], event["position"], *place)
+    before = add(charged["before"], earlier)
+    after = add(before, event["quantity"])
+    price = price_of(contract, key)
+    return {
+        "tariff": f"{key.award} from {key.tariff}, contract version {event['version']}",
+        "model": price.model.kind,
+        "meter_scope": charged["scope"],
+        "meter_before": before,
+        "meter_after": after,
+        "amount": charge(price.model, before, after),
+        "currency": contract.currency,
+        "steps_before": [_step(step) for step in price.model.steps(before)],
+        "steps_after": [_step(step) for step in price.model.steps(after)],
+    }
+
+
+async def _payers(
+    connection: Connection, contract: Contract, event: asyncpg.Record, share: Share
+) -> list[dict[str, Any]]:
+    subject = event["subject"]
+    pool = contract.pools[subject.removeprefix("pool/")] if subject.startswith("pool/") else None
+    parts = pool_parts(pool, share, await _direct(connection, event["month"])) if pool else {subject: share}
+    rows = await connection.fetch(
+        _INVOICES, event["batch"], event["award"], event["item"], event["month"], event["tariff"],
+        pool.code if pool else "", [payer(member) for member in parts],
+    )  # fmt: skip
+    invoices = {row["institution"]: row for row in rows}
+    return [
+        {
+            "payer": member,
+            "key": f"pool {pool.code}, {pool.key}" if pool else "direct",
+            "amount": part.amount,
+            "invoice_month": invoices[payer(member)]["invoice_month"] if payer(member) in invoices else None,
+            "invoice": invoices[payer(member)]["number"] if payer(member) in invoices else None,
+        }
+        for member, part in parts.items()
+    ]
+
+
+async def _direct(connection: Connection, month: str) -> dict[str, Any]:
+    rows = await connection.fetch(
+        "select subject, sum(amount) as amount from invoicing.charged "
+        "where month = $1 and subject not like 'pool/%' group by subject",
+        month,
+    )
+    return {row["subject"]: row["amount"] for row in rows}
+
+
+def _key(event: asyncpg.Record) -> ChargeKey:
+    return ChargeKey(event["award"], event["item"], event["month"], event["tariff"].isoformat(), event["subject"])
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"what": step.what, "quantity": step.quantity, "price": step.price, "amount": step.amount}

@@ -1,0 +1,168 @@
+"""The audit: wait until what was under way is through, then check every identity in one snapshot."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import asyncpg
+from aiokafka import TopicPartition
+
+from services import contract_store
+from services.audit.identities import IDENTITIES
+from services.contract.charges import MeterKey, price_of
+from services.contract.model import Contract
+from services.contract.money import ZERO, add
+from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached
+from services.kafka import (
+    ACCEPTED,
+    CHARGES,
+    INGEST_GROUP,
+    INVOICING_GROUP,
+    RATING_GROUP,
+    RECORD_GROUP,
+    REJECTED,
+    Offsets,
+    is_raw,
+)
+from services.postgres import Connection
+
+BREACHES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An identity and its breaches; none means that it holds."""
+
+    identity: str
+    breaches: tuple[str, ...]
+
+
+async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list[Finding]:
+    """Check every identity; raises KafkaError or asyncpg's errors when a server is away."""
+    async with Offsets(kafka) as offsets:
+        behind = await wait_until_through(offsets, wait_seconds)
+        began = datetime.now(UTC)
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            findings = [Finding("everything that came in is through", tuple(behind))]
+            findings.append(Finding("raw = accepted + rejected, by offset", await _raw(connection, offsets)))
+            for identity, statement in IDENTITIES.items():
+                rows = await connection.fetch(statement, *([began] if "$1" in statement else []))
+                findings.append(Finding(identity, tuple(row[0] for row in rows)))
+            stored = await contract_store.newest(connection)
+            if stored is not None:
+                findings.append(
+                    Finding("each meter = price of its quantity", await _meters(connection, stored.contract))
+                )
+                findings.append(Finding("ceilings = postings: lots", await _lots(connection, stored.contract)))
+                findings.append(
+                    Finding("each threshold reached has its alert", await _alerts(connection, stored.contract))
+                )
+        return findings
+
+
+async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
+    """Wait until every group has read all that was there; return what is still behind when time is up."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    hops = (
+        (INGEST_GROUP, is_raw),
+        (RATING_GROUP, lambda topic: topic == ACCEPTED),
+        (INVOICING_GROUP, lambda topic: topic == CHARGES),
+        (RECORD_GROUP, lambda topic: topic == REJECTED),
+    )
+    for group, wanted in hops:
+        while behind := {topic: lag for topic, lag in (await offsets.lag(group, wanted)).items() if lag}:
+            if asyncio.get_running_loop().time() > deadline:
+                return [f"{group} is {lag} messages behind on {topic}" for topic, lag in behind.items()]
+            await asyncio.sleep(0.2)
+    return []
+
+
+# Offsets of a raw partition that were neither stored as usage nor rejected, as ranges.
+_MISSING = """
+with place as (
+    select raw_offset from rating.usage join rating.use using (use_no)
+    where provider = $1 and raw_partition = $2
+    union select raw_offset from rating.seen_again join rating.use using (use_no)
+    where provider = $1 and raw_partition = $2
+    union select "offset" from ingest.rejection
+    where topic = 'usage.raw.' || $1 and partition = $2
+), found as (
+    select raw_offset, lead(raw_offset, 1, $4) over (order by raw_offset) as following
+    from (select raw_offset from place union select $3 - 1) as every
+    where raw_offset >= $3 - 1 and raw_offset < $4
+)
+select raw_offset + 1 as first, following - 1 as last from found where following > raw_offset + 1 order by 1
+"""
+
+
+async def _raw(connection: Connection, offsets: Offsets) -> tuple[str, ...]:
+    partitions = await offsets.partitions(is_raw)
+    begins, committed = await offsets.begin(partitions), await offsets.committed(INGEST_GROUP)
+    breaches = []
+    for partition in partitions:
+        first, end = begins[partition], committed.get(partition, begins[partition])
+        breaches += [
+            f"{partition.topic} partition {partition.partition}: offsets {row['first']} to {row['last']} "
+            "were read and are neither rated nor rejected"
+            for row in await _missing(connection, partition, first, end)
+        ]
+    return tuple(breaches)
+
+
+async def _missing(connection: Connection, place: TopicPartition, first: int, end: int) -> Sequence[asyncpg.Record]:
+    provider = place.topic.removeprefix("usage.raw.")
+    return await connection.fetch(_MISSING, provider, place.partition, first, end)
+
+
+async def _meters(connection: Connection, contract: Contract) -> tuple[str, ...]:
+    breaches = []
+    for row in await connection.fetch("select award, item, month, tariff, scope, quantity, amount from rating.meter"):
+        key = MeterKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["scope"])
+        try:
+            right = price_of(contract, key).model.amount(row["quantity"])
+        except KeyError as error:
+            breaches.append(f"meter {'/'.join(key)}: the contract has no price for it any more ({error})")
+            continue
+        if right != row["amount"]:
+            breaches.append(f"meter {'/'.join(key)}: {row['quantity']} cost {right}, the meter says {row['amount']}")
+    return tuple(breaches)
+
+
+async def _lots(connection: Connection, contract: Contract) -> tuple[str, ...]:
+    posted: dict[str, Decimal] = {}
+    rows = await connection.fetch(
+        "select award, sum(amount) as amount from invoicing.posting where side = 'institution' group by award"
+    )
+    for row in rows:
+        lot = contract.awards[row["award"]].lot
+        posted[lot] = add(posted.get(lot, ZERO), row["amount"])
+    spent = {
+        row["code"]: row["amount"]
+        for row in await connection.fetch("select code, amount from invoicing.spent where level = 'lot'")
+    }
+    return tuple(
+        f"lot {lot}: {spent.get(lot, ZERO)} spent, {posted.get(lot, ZERO)} posted"
+        for lot in sorted(set(posted) | set(spent))
+        if posted.get(lot, ZERO) != spent.get(lot, ZERO)
+    )
+
+
+async def _alerts(connection: Connection, contract: Contract) -> tuple[str, ...]:
+    agreed = ceilings(contract)
+    raised = {
+        (CeilingKey(Level(row["level"]), row["code"]), row["threshold"])
+        for row in await connection.fetch("select level, code, threshold from invoicing.alert")
+    }
+    breaches = []
+    for row in await connection.fetch("select level, code, amount from invoicing.spent"):
+        key = CeilingKey(Level(row["level"]), row["code"])
+        if key not in agreed:
+            continue
+        breaches += [
+            f"{key.level} {key.code}: {threshold} per cent of {agreed[key]} reached with {row['amount']}, no alert"
+            for threshold in reached(contract.thresholds, agreed[key], row["amount"])
+            if (key, threshold) not in raised
+        ]
+    return tuple(breaches)

@@ -1,0 +1,1 @@
+"""The subcommands of `plafond`, a file a subject."""

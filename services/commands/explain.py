@@ -1,0 +1,76 @@
+"""plafond explain."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from services.audit.explain import explain
+from services.commands.servers import DatabaseOption, on_database
+from services.contract.charges import EVERYONE
+from services.output import Column, JsonOption, console, fail, print_json, show, text
+
+
+def explain_command(
+    event_id: Annotated[str, typer.Argument(help="The provider's own id of the event.", metavar="EVENT_ID")],
+    provider: Annotated[str, typer.Option(help="Whose event it is.")],
+    database_url: DatabaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell all about one event: when it came, what applied, what it cost, who pays, on which invoice.
+
+    Example: `plafond explain 1019-1376314846-v --provider numergy`
+    """
+    found = on_database(database_url, lambda connection: explain(connection, provider, event_id))
+    if found is None:
+        fail(f"nothing is known of an event {event_id!r} of {provider!r}")
+    if as_json:
+        print_json(found)
+        return
+    console.print(f"[bold]Event {escape(event_id)} of {escape(provider)}[/bold]")
+    if "event" in found:
+        _facts(found["event"], found["price"])
+        _reckoning(found["price"])
+        columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
+                   Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
+        show(({**row, "invoice": row["invoice"] or "open"} for row in found["payers"]), columns, title="\nShares")
+    _came_again(found)
+
+
+def _facts(event: dict[str, Any], price: dict[str, Any]) -> None:
+    place = f"usage.raw partition {event['raw_partition']} offset {event['raw_offset']}"
+    used = f"{text(event['quantity'])} of {event['item']} by {event['subject']} in {event['region']}"
+    meter = "the whole contract" if price["meter_scope"] == EVERYONE else price["meter_scope"]
+    rows = [
+        ("received", f"{text(event['received_at'])}, {place}"),
+        ("accepted", f"{text(event['accepted_at'])}, in batch {event['batch']}"),
+        ("rated", text(event["rated_at"])),
+        ("used", f"{used} at {text(event['time'])}"),
+        ("resource", event["resource"]),
+        ("billing month", event["month"]),
+        ("tariff", price["tariff"]),
+        ("charge model", f"{price['model']}, meter of {meter}"),
+        ("charge", f"{text(price['amount'])} {price['currency']}"),
+    ]
+    for name, value in rows:
+        console.print(f"  {name:<14} {escape(value)}", highlight=False)
+
+
+def _reckoning(price: dict[str, Any]) -> None:
+    columns = [Column("what", "tier"), Column("quantity", "quantity", right=True), Column("price", "price", right=True),
+               Column("amount", "amount", right=True)]  # fmt: skip
+    show(price["steps_before"], columns, title=f"\nMeter before: {text(price['meter_before'])}")
+    show(price["steps_after"], columns, title=f"\nMeter after: {text(price['meter_after'])}")
+
+
+def _came_again(found: dict[str, Any]) -> None:
+    for row in found["came_again"]:
+        kind = "as a conflict, with other content" if row["conflict"] else "as a repeat, which costs nothing"
+        place = f"partition {row['raw_partition']} offset {row['raw_offset']}"
+        console.print(f"  came again     {text(row['received_at'])}, {place}, {kind}", highlight=False)
+    for row in found["rejected"]:
+        console.print(
+            f"  rejected       {text(row['received_at'])}, {row['topic']} partition {row['partition']} "
+            f"offset {row['offset']}: {escape(row['explanation'])}",
+            highlight=False,
+        )

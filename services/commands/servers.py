@@ -1,0 +1,57 @@
+"""Options and error handling shared by the commands that need a server."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import asyncpg
+import typer
+from aiokafka.errors import KafkaError
+
+from services.output import fail
+from services.postgres import Connection, SchemaError, check_schema, connect
+
+T = TypeVar("T")
+
+DatabaseOption = Annotated[
+    str,
+    typer.Option(
+        "--database-url", envvar="PLAFOND_DATABASE_URL", help="PostgreSQL, like postgresql://user@host/plafond."
+    ),
+]
+KafkaOption = Annotated[
+    str,
+    typer.Option("--kafka", envvar="PLAFOND_KAFKA", help="Kafka's bootstrap servers, host:port separated by commas."),
+]
+
+
+def on_database(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
+    """Run work on a connection to a database of our schema; a server that is away ends the command with status 3."""
+
+    async def session() -> T:
+        connection = await connect(url)
+        try:
+            await check_schema(connection)
+            return await work(connection)
+        finally:
+            await connection.close()
+
+    return run(session())
+
+
+def run(work: Awaitable[T]) -> T:
+    """Run a coroutine; a server that is away or refuses ends the command with status 3, saying which."""
+
+    async def session() -> T:
+        return await work
+
+    try:
+        return asyncio.run(session())
+    except SchemaError as error:
+        fail(str(error), 3)
+    except KafkaError as error:
+        fail(f"Kafka: {error!r}", 3)
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        fail(f"a server can't be reached: {error}", 3)
+    except asyncpg.InvalidCatalogNameError as error:
+        fail(f"PostgreSQL: {error}", 3)

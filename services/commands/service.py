@@ -1,0 +1,86 @@
+"""plafond run, migrate, topics: what an operator starts."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from services import logs
+from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
+from services.contract_store import newest
+from services.kafka import ensure_topics, topics
+from services.output import JsonOption, console, fail, print_json
+from services.postgres import Connection, SchemaError, connect, migrate
+from services.settings import from_environment
+
+PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
+ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating or invoicing.", metavar="SERVICE")]
+
+
+def run_service(service: ServiceArgument) -> None:
+    """Run one service until it is told to stop.
+
+    Servers and ports come from the environment: PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT
+    (of /metrics, /healthz and /readyz: 9101, 9102, 9103) and, for ingest, PLAFOND_GATEWAY_PORT (8080).
+
+    Example: `plafond run rating`
+    """
+    if service not in PORTS:
+        fail(f"there is no service {service!r}: one of {', '.join(PORTS)}", 2)
+    try:
+        settings = from_environment(PORTS[service])
+    except (SchemaError, ValueError) as error:
+        fail(str(error), 2)
+    logs.configure(service)
+    if service == "ingest":
+        from services.ingest.run import run as main  # noqa: PLC0415 each service loads only what it needs
+    elif service == "rating":
+        from services.rating.run import run as main  # noqa: PLC0415
+    else:
+        from services.invoicing.run import run as main  # noqa: PLC0415
+    asyncio.run(main(settings))
+
+
+def migrate_database(database_url: DatabaseOption, as_json: JsonOption = False) -> None:
+    """Bring the database to this program's schema.
+
+    Example: `plafond migrate --database-url postgresql://plafond@db/plafond`
+    """
+
+    async def work() -> list[str]:
+        connection = await connect(database_url)
+        try:
+            return await migrate(connection)
+        finally:
+            await connection.close()
+
+    done = run(work())
+    if as_json:
+        print_json({"migrations": done})
+    else:
+        console.print(f"{len(done)} migrations ran: {', '.join(done)}" if done else "nothing to do")
+
+
+topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
+
+
+@topics_app.command("apply")
+def apply_topics(
+    database_url: DatabaseOption, kafka: KafkaOption = "localhost:9092", as_json: JsonOption = False
+) -> None:
+    """Make the topics that the applied contract's providers and the services need; those that are there stay.
+
+    Example: `plafond topics apply --kafka localhost:9092`
+    """
+
+    async def work(connection: Connection) -> list[str]:
+        stored = await newest(connection)
+        if stored is None:
+            fail("no contract is applied yet: run `plafond contract apply FILE`")
+        return await ensure_topics(kafka, topics(stored.contract.providers))
+
+    made = on_database(database_url, work)
+    if as_json:
+        print_json({"made": made})
+    else:
+        console.print(f"made {len(made)} topics: {', '.join(made)}" if made else "nothing to do")

@@ -1,0 +1,43 @@
+"""The keys under which usage is metered and charged.
+
+A `ChargeKey` is one subject's use of one item under one tariff in one month: the finest thing that is
+charged. A `MeterKey` is what runs up together to reach the tiers: all charge keys of one scope.
+"""
+
+from datetime import date
+from typing import NamedTuple
+
+from services.contract.model import Contract, Price, Scope, payer
+
+EVERYONE = "*"
+
+
+class ChargeKey(NamedTuple):
+    """`month` is 2016-03; `tariff` the first day of the tariff, ISO 8601. Ordered: batches take locks in this order."""
+
+    award: str
+    item: str
+    month: str
+    tariff: str
+    subject: str
+
+
+class MeterKey(NamedTuple):
+    """`scope` is an institution or pool, or EVERYONE where the tiers are reached together by the whole contract."""
+
+    award: str
+    item: str
+    month: str
+    tariff: str
+    scope: str
+
+
+def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
+    """Return the price that a key falls under; raises KeyError when the contract has none."""
+    return contract.price(key.award, key.item, date.fromisoformat(key.tariff))
+
+
+def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
+    """Return the meter that a charge key runs up."""
+    scope = EVERYONE if price_of(contract, key).scope is Scope.CONTRACT else payer(key.subject)
+    return MeterKey(key.award, key.item, key.month, key.tariff, scope)

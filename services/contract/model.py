@@ -1,0 +1,240 @@
+"""The contract as checked: frozen values and the few questions that every service asks them.
+
+Invariant: a `Contract` exists only if it was checked as a whole (`load.py`), so every code it names is
+defined, no tariffs of an award begin on the same day, and every weight adds up.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cached_property
+from zoneinfo import ZoneInfo
+
+from services.contract.money import CURRENCY_DIGITS
+from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
+from services.contract.tariff import ChargeModel
+
+
+class Scope(StrEnum):
+    """Whose quantities run up the same meter, and so reach its tiers together."""
+
+    INSTITUTION = "institution"
+    CONTRACT = "contract"
+
+
+class AllocationKey(StrEnum):
+    """How a pool's cost is shared among its members."""
+
+    WEIGHTS = "weights"
+    EQUAL = "equal"
+    PROPORTIONAL = "proportional"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the contract's life: the initial term or a renewal, from `starts` to the day before `ends`."""
+
+    name: str
+    starts: date
+    ends: date
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where usage may run."""
+
+    code: str
+    name: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is metered: `unit` is the unit of a quantity."""
+
+    code: str
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A part of the contract with its own ceiling, in the contract's currency."""
+
+    code: str
+    name: str
+    ceiling: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Supplier:
+    """Who signed, and invoices."""
+
+    code: str
+    name: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who runs a cloud and pushes its usage."""
+
+    code: str
+    name: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Award:
+    """One supplier in one lot, and the providers behind it; `code` is lot/supplier, as in `2/CTA`."""
+
+    code: str
+    lot: str
+    supplier: str
+    providers: tuple[str, ...]
+    ceiling: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One item's price in a tariff."""
+
+    item: str
+    scope: Scope
+    model: ChargeModel
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """An award's prices from a date on, until its next tariff."""
+
+    award: str
+    valid_from: date
+    prices: Mapping[str, Price]
+
+
+@dataclass(frozen=True, slots=True)
+class Institution:
+    """Who uses and pays; `departments` maps code to name; `budget` is its own ceiling, if it has one."""
+
+    code: str
+    name: str
+    departments: Mapping[str, str]
+    budget: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A service that several members share.
+
+    `weights` maps each member (`EP` or `EC/DIGIT`) to its weight: fixed ones add up to 1, equal ones are
+    1 each, and for a proportional key they are 1 each and serve only while no member has direct use.
+    """
+
+    code: str
+    name: str
+    key: AllocationKey
+    weights: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A framework contract, whole; mappings are keyed by code."""
+
+    code: str
+    name: str
+    currency: str
+    zone: ZoneInfo
+    ceiling: Decimal
+    thresholds: tuple[int, ...]
+    grace_days: int
+    phases: tuple[Phase, ...]
+    regions: Mapping[str, Region]
+    items: Mapping[str, Item]
+    lots: Mapping[str, Lot]
+    suppliers: Mapping[str, Supplier]
+    providers: Mapping[str, Provider]
+    awards: Mapping[str, Award]
+    tariffs: tuple[Tariff, ...]
+    institutions: Mapping[str, Institution]
+    pools: Mapping[str, Pool]
+
+    @property
+    def starts(self) -> date:
+        """The first day on which usage is covered."""
+        return self.phases[0].starts
+
+    @property
+    def ends(self) -> date:
+        """The first day on which usage is no longer covered, all renewals taken."""
+        return self.phases[-1].ends
+
+    @property
+    def currency_digits(self) -> int:
+        """How many decimals an invoice line is rounded to (ISO 4217)."""
+        return CURRENCY_DIGITS[self.currency]
+
+    @cached_property
+    def award_by_provider(self) -> Mapping[tuple[str, str], Award]:
+        """(provider, lot) to the award it delivers under: unique, or the contract would not have loaded."""
+        return {(provider, award.lot): award for award in self.awards.values() for provider in award.providers}
+
+    @cached_property
+    def lots_by_provider(self) -> Mapping[str, frozenset[str]]:
+        """Each provider's lots."""
+        return {
+            provider: frozenset(award.lot for award in self.awards.values() if provider in award.providers)
+            for provider in self.providers
+        }
+
+    @cached_property
+    def tariffs_by_award(self) -> Mapping[str, tuple[Tariff, ...]]:
+        """Each award's tariffs, oldest first."""
+        ordered = sorted(self.tariffs, key=lambda tariff: tariff.valid_from)
+        return {code: tuple(each for each in ordered if each.award == code) for code in self.awards}
+
+    @cached_property
+    def subjects(self) -> frozenset[str]:
+        """Every subject that usage may name: EP, EC, EC/DIGIT, pool/mail."""
+        payers = set(self.institutions)
+        departments = {f"{each.code}/{code}" for each in self.institutions.values() for code in each.departments}
+        return frozenset(payers | departments | {f"pool/{code}" for code in self.pools})
+
+    @cached_property
+    def _instants(self) -> tuple[datetime, ...]:
+        days = {first_day(month) for month in months_between(month_of(self.starts), next_month(month_of(self.ends)))}
+        days |= {self.starts, self.ends} | {tariff.valid_from for tariff in self.tariffs}
+        return tuple(midnight(day, self.zone) for day in sorted(days))
+
+    def period(self, instant: datetime) -> int:
+        """Number the stretch of time an instant lies in; within one, month and tariffs are the same for all."""
+        return bisect_right(self._instants, instant)
+
+    def covers(self, instant: datetime) -> bool:
+        """Tell whether the contract runs at that instant."""
+        return midnight(self.starts, self.zone) <= instant < midnight(self.ends, self.zone)
+
+    def month(self, instant: datetime) -> str:
+        """Return the billing month of an instant."""
+        return month_at(instant, self.zone)
+
+    def tariff_at(self, award: str, instant: datetime) -> Tariff | None:
+        """Return the award's tariff in force at an instant."""
+        day = instant.astimezone(self.zone).date()
+        valid = [each for each in self.tariffs_by_award[award] if each.valid_from <= day]
+        return valid[-1] if valid else None
+
+    def price(self, award: str, item: str, valid_from: date) -> Price:
+        """Return an item's price in the award's tariff that began on a day; raises KeyError where there is none."""
+        for tariff in self.tariffs_by_award[award]:
+            if tariff.valid_from == valid_from:
+                return tariff.prices[item]
+        raise KeyError(f"award {award} has no tariff from {valid_from}")
+
+
+def payer(subject: str) -> str:
+    """Return who a subject belongs to: its institution (`EC/DIGIT` to `EC`), or the pool itself (`pool/mail`)."""
+    return subject if subject.startswith("pool/") else subject.partition("/")[0]

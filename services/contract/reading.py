@@ -1,0 +1,205 @@
+"""Reading a TOML table with every mistake noted.
+
+A `Section` is one table and its place in the file ("awards[2/CTA].ceiling"). Each getter returns the
+checked value, or None after noting what was found and what would be right; nothing is raised, so one
+reading of a file finds all its problems.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from services.contract.money import PRICE_DIGITS, PRICE_LIMIT, QUANTITY_DIGITS, QUANTITY_LIMIT, decimals
+
+CODE_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?\Z")
+CODE_FORM = "1 to 64 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
+_NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a contract file: where it is, what was found, what would be right."""
+
+    place: str
+    found: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: found {self.found}; wanted {self.wanted}"
+
+
+@dataclass(slots=True)
+class Section:
+    """A table being read; `problems` is shared by all sections of one file."""
+
+    table: Mapping[str, Any]
+    place: str
+    problems: list[Problem]
+    _seen: set[str] = field(default_factory=set)
+
+    def problem(self, key: str, found: str, wanted: str) -> None:
+        """Note a mistake at a key of this table ("" for the table itself)."""
+        place = f"{self.place}.{key}" if self.place and key else self.place or key
+        self.problems.append(Problem(place, found, wanted))
+
+    def value(self, key: str, form: str, *, required: bool = True) -> Any:
+        """Return what stands at a key, of whatever type, and count the key as known."""
+        self._seen.add(key)
+        if key not in self.table and required:
+            self.problem(key, "nothing", form)
+        return self.table.get(key)
+
+    def text(self, key: str, *, required: bool = True, at_most: int = 500) -> str | None:
+        """Return a text of 1 to `at_most` printable characters."""
+        form = f"a text of 1 to {at_most} printable characters"
+        value = self.value(key, form, required=required)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= at_most:
+            self.problem(key, _show(value), form)
+            return None
+        return value
+
+    def code(self, key: str, *, required: bool = True) -> str | None:
+        """Return a code: the name by which other places refer to this one."""
+        value = self.value(key, CODE_FORM, required=required)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not CODE_PATTERN.match(value):
+            self.problem(key, _show(value), CODE_FORM)
+            return None
+        return value
+
+    def choice(self, key: str, choices: list[str], *, required: bool = True, default: str | None = None) -> str | None:
+        """Return one of the given texts."""
+        form = "one of " + ", ".join(choices)
+        value = self.value(key, form, required=required and default is None)
+        if value is None:
+            return default
+        if value not in choices:
+            self.problem(key, _show(value), form)
+            return None
+        return str(value)
+
+    def day(self, key: str, *, required: bool = True) -> date | None:
+        """Return a TOML local date."""
+        form = "a date like 2016-01-01, without quotes"
+        value = self.value(key, form, required=required)
+        if value is None:
+            return None
+        if not isinstance(value, date) or isinstance(value, datetime):
+            self.problem(key, _show(value), form)
+            return None
+        return value
+
+    def integer(self, key: str, low: int, high: int, *, default: int | None = None) -> int | None:
+        """Return a whole number from low to high."""
+        form = f"a whole number from {low} to {high}"
+        value = self.value(key, form, required=default is None)
+        if value is None:
+            return default
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.problem(key, _show(value), form)
+            return None
+        return value
+
+    def number(self, key: str, digits: int, low: Decimal, high: Decimal, *, required: bool = True) -> Decimal | None:
+        """Return a decimal from low to high with at most `digits` decimals, written as text or as a TOML number."""
+        form = f'a decimal from {low:f} to {high:f} with at most {digits} decimals, like "12.5"'
+        value = self.value(key, form, required=required)
+        if value is None:
+            return None
+        number = _decimal(value)
+        if number is None or not low <= number <= high or decimals(number) > digits:
+            self.problem(key, _show(value), form)
+            return None
+        return number
+
+    def money(self, key: str, *, required: bool = True) -> Decimal | None:
+        """Return an amount above or at zero with at most 2 decimals: a ceiling or a budget."""
+        return self.number(key, 2, Decimal(0), Decimal(10) ** 15, required=required)
+
+    def price(self, key: str) -> Decimal | None:
+        """Return a price of one unit: zero or more, at most 12 decimals."""
+        return self.number(key, PRICE_DIGITS, Decimal(0), PRICE_LIMIT)
+
+    def quantity(self, key: str, *, required: bool = True) -> Decimal | None:
+        """Return a quantity: zero or more, at most 15 decimals."""
+        return self.number(key, QUANTITY_DIGITS, Decimal(0), QUANTITY_LIMIT, required=required)
+
+    def texts(self, key: str, *, required: bool = True) -> list[str]:
+        """Return a list of texts, each only once."""
+        form = "a list of texts, each only once"
+        value = self.value(key, form, required=required)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            self.problem(key, _show(value), form)
+            return []
+        for index, each in enumerate(value):
+            if each in value[:index]:
+                self.problem(f"{key}[{index}]", f"{each!r} again", "each only once")
+        return list(dict.fromkeys(value))
+
+    def child(self, key: str, *, required: bool = True) -> "Section | None":
+        """Return the table at a key."""
+        value = self.value(key, "a table", required=required)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            self.problem(key, _show(value), "a table")
+            return None
+        return self.inside(key, value)
+
+    def tables(self, key: str, *, at_least: int = 0, label: str = "code") -> list["Section"]:
+        """Return an array of tables; a table's place carries its label where it has one: lots[2]."""
+        form = f"at least {at_least} of [[{key}]]" if at_least else f"tables [[{key}]]"
+        value = self.value(key, form, required=at_least > 0)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
+            self.problem(key, _show(value), form)
+            return []
+        if len(value) < at_least:
+            self.problem(key, "none", form)
+        return [self.inside(f"{key}[{_label(each, label, index)}]", each) for index, each in enumerate(value)]
+
+    def inside(self, key: str, table: Mapping[str, Any]) -> "Section":
+        """Return a section for a table inside this one."""
+        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems)
+
+    def done(self) -> None:
+        """Note every key that nothing asked for: a misspelt key must not be passed over."""
+        for key in self.table:
+            if key not in self._seen:
+                self.problem(key, "an unknown key", "one of " + ", ".join(sorted(self._seen)))
+
+
+def _decimal(value: object) -> Decimal | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, str) and len(value) <= 60 and _NUMBER.match(value):
+        return Decimal(value)
+    if (
+        isinstance(value, Decimal)
+        and value.is_finite()
+        and abs(value.adjusted()) < 60
+        and len(value.as_tuple().digits) < 60
+    ):
+        return value
+    return None
+
+
+def _label(table: Mapping[str, Any], key: str, index: int) -> str:
+    label = table.get(key)
+    return label if isinstance(label, str) and len(label) <= 64 else str(index)
+
+
+def _show(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,61 @@
+"""The contract versions that a service works with: each version loaded once, the newest looked for every second."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from services import contract_store
+from services.contract.model import Contract
+from services.metrics import CONTRACT_VERSION
+from services.postgres import TRANSIENT
+
+log = structlog.get_logger()
+LOOK_SECONDS = 1.0
+
+
+class Contracts:
+    """Versions by number; versions are immutable, so one that is loaded stays."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._versions: dict[int, Contract] = {}
+
+    async def version(self, number: int) -> Contract:
+        """Return one version; raises LookupError when there is no such."""
+        contract = self._versions.get(number)
+        if contract is None:
+            async with self._pool.acquire() as connection:
+                contract = self._versions[number] = await contract_store.load_version(connection, number)
+        return contract
+
+
+class NewestContract:
+    """Follows the newest version. `version` and `contract` are read between two batches."""
+
+    def __init__(self, pool: asyncpg.Pool, service: str) -> None:
+        self._pool, self._service = pool, service
+        self.version = 0
+        self.contract: Contract | None = None
+
+    async def look(self) -> bool:
+        """Look once; tell whether a newer version was taken up."""
+        async with self._pool.acquire() as connection:
+            newest = await contract_store.newest(connection, than=self.version)
+        if newest is None:
+            return False
+        self.version, self.contract = newest.version, newest.contract
+        CONTRACT_VERSION.labels(self._service).set(newest.version)
+        log.info("contract.taken_up", version=newest.version, code=newest.contract.code)
+        return True
+
+    async def wait(self) -> Contract:
+        """Return the contract, waiting for the first one to be applied."""
+        while self.contract is None:
+            try:
+                await self.look()
+            except TRANSIENT as error:
+                log.warning("contract.look_failed", error=repr(error))
+            if self.contract is None:
+                await asyncio.sleep(LOOK_SECONDS)
+        return self.contract

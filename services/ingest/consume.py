@@ -1,0 +1,127 @@
+"""The consumer: raw messages in, batches and rejections out, offsets committed only once both are acknowledged.
+
+Delivery is at least once: a process that dies between sending and committing sends the same events again in other
+batches, and rating knows each event by (provider, id).
+"""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from services.avro import codec
+from services.contract_watch import NewestContract
+from services.ingest.batch import Sorter
+from services.ingest.decide import Accepted, Decider
+from services.ingest.events import read
+from services.ingest.reasons import Reason, Refusal
+from services.kafka import ACCEPTED, RAW_PREFIX, REJECTED, Message, Sender
+from services.metrics import BATCH_EVENTS, BATCH_SECONDS, EVENTS_TOTAL
+from services.rejection import Raw
+
+log = structlog.get_logger()
+POLL_EVENTS_MAX = 5_000
+POLL_WAIT_MS = 200
+FILL_SECONDS = 0.02
+SLICE = 250
+
+
+class Ingest:
+    """Reads every provider's topic, decides, passes on."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, sender: Sender, newest: NewestContract, partitions: int) -> None:
+        self._consumer, self._sender, self._newest, self._partitions = consumer, sender, newest, partitions
+        self._decider: Decider | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=POLL_EVENTS_MAX)
+            count = sum(len(records) for records in polled.values())
+            if not count:
+                continue
+            with BATCH_SECONDS.labels("ingest").time():
+                sorter = await self._sort(polled)
+                await self._sender.send(_messages(sorter))
+                await self._commit(polled)
+            _count(sorter)
+            if count < POLL_EVENTS_MAX // 10:
+                await asyncio.sleep(FILL_SECONDS)  # so that a trickle does not become one batch an event
+
+    async def _sort(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> Sorter:
+        decider = self._current()
+        sorter = Sorter(self._newest.version, self._partitions)
+        now = datetime.now(UTC)
+        rejected_at = time.time_ns() // 1000
+        for place, records in polled.items():
+            provider = place.topic.removeprefix(RAW_PREFIX)
+            for start in range(0, len(records), SLICE):
+                for record in records[start : start + SLICE]:
+                    _sort_one(decider, sorter, provider, record, now, rejected_at)
+                await asyncio.sleep(0)  # the gateway answers in between
+        return sorter
+
+    def _current(self) -> Decider:
+        contract = self._newest.contract
+        assert contract is not None, "the consumer starts only once there is a contract"
+        if self._decider is None or self._decider.contract is not contract:
+            self._decider = Decider(contract)
+        return self._decider
+
+    async def _commit(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        try:
+            await self._consumer.commit({place: records[-1].offset + 1 for place, records in polled.items()})
+        except KafkaError as error:
+            # The partitions went to another worker, or the broker is away: the events come again and are known.
+            log.warning("ingest.commit_failed", error=repr(error))
+
+
+def _sort_one(
+    decider: Decider, sorter: Sorter, provider: str, record: ConsumerRecord, now: datetime, rejected_at: int
+) -> None:
+    raw = Raw(provider, record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
+    if record.value is None:
+        sorter.reject(raw, None, Refusal(Reason.MALFORMED, "a message without a value"), rejected_at)
+        return
+    event = read(record.value)
+    if isinstance(event, Refusal):
+        sorter.reject(raw, None, event, rejected_at)
+        return
+    decision = decider.decide(provider, event, now)
+    if isinstance(decision, Accepted):
+        sorter.accept(raw, decision)
+    else:
+        sorter.reject(raw, _storable(event.id), decision, rejected_at)
+
+
+def _storable(event_id: str) -> str | None:
+    """Return the id where it can be stored as text: a refused event's may be anything."""
+    return event_id[:200] if event_id.isprintable() else None
+
+
+def _messages(sorter: Sorter) -> list[Message]:
+    accepted_at = time.time_ns() // 1000
+    batches = [
+        Message(ACCEPTED, codec("usage_batch").encode(columns.record(sorter.version, accepted_at)), partition=partition)
+        for partition, columns in sorter.batches.items()
+    ]
+    return batches + [
+        Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in sorter.rejections
+    ]
+
+
+def _count(sorter: Sorter) -> None:
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for columns in sorter.batches.values():
+        BATCH_EVENTS.labels("ingest").observe(len(columns.use))
+        events_by_use = Counter(columns.use)
+        for use, index in columns.uses.items():
+            outcomes[use.provider, "accepted"] += events_by_use[index]
+    for each in sorter.rejections:
+        outcomes[each["provider"], each["reason"]] += 1
+    for (provider, outcome), count in outcomes.items():
+        EVENTS_TOTAL.labels("ingest", provider, outcome).inc(count)

@@ -1,0 +1,170 @@
+"""Deciding on a usage event: accepted, with the award, month and tariff it falls under, or refused.
+
+Law: the decision depends on nothing but the contract version, the sender, the event and the clock's
+present (which only refuses the future). Everything but id, time, quantity and resource comes from a small
+set of distinct decisions (`Use`), each made once and remembered; refusals are not remembered, so that no
+sender can fill the memory.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+
+from services.contract.model import Contract
+from services.contract.money import QUANTITY_DIGITS, QUANTITY_LIMIT, decimals, plain
+from services.ingest.events import UsageEvent
+from services.ingest.reasons import Reason, Refusal
+
+ID_LENGTH_MAX = 128
+RESOURCE_LENGTH_MAX = 256
+CLOCK_SKEW_MAX = timedelta(minutes=5)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
+_NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What the contract says of an event: `tariff` is the first day of the tariff in force, ISO 8601."""
+
+    provider: str
+    award: str
+    subject: str
+    item: str
+    region: str
+    month: str
+    tariff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event that will be priced: `time` in microseconds since 1970 UTC, `quantity` in plain form."""
+
+    use: Use
+    id: str
+    time: int
+    quantity: str
+    resource: str
+    digest: int
+
+
+class Decider:
+    """Decides under one contract version."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self._uses: dict[tuple[str, str, str, str, str, int], Use] = {}
+
+    def decide(self, provider: str, event: UsageEvent, now: datetime) -> Accepted | Refusal:
+        """Decide on an event that `provider` is known to have sent."""
+        if event.source != f"/providers/{provider}":
+            return Refusal(Reason.WRONG_PROVIDER, f"source {_show(event.source)} sent by {_show(provider)}")
+        if not (1 <= len(event.id) <= ID_LENGTH_MAX and event.id.isprintable()):
+            return Refusal(Reason.MALFORMED, f"id {_show(event.id)}; wanted 1 to {ID_LENGTH_MAX} printable characters")
+        if len(event.resource) > RESOURCE_LENGTH_MAX or not event.resource.isprintable():
+            return Refusal(
+                Reason.MALFORMED,
+                f"resource {_show(event.resource)}; wanted at most {RESOURCE_LENGTH_MAX} printable characters",
+            )
+        if event.corrects:
+            return Refusal(Reason.CORRECTION, f"corrects {_show(event.corrects)}")
+        instant = read_time(event.time)
+        if isinstance(instant, Refusal):
+            return instant
+        if instant > now + CLOCK_SKEW_MAX:
+            return Refusal(
+                Reason.IN_FUTURE, f"{_show(event.time)} with the clock at {now.isoformat(timespec='seconds')}"
+            )
+        quantity = read_quantity(event.quantity)
+        if isinstance(quantity, Refusal):
+            return quantity
+        use = self.use(provider, event.lot, event.item, event.subject, event.region, instant)
+        if isinstance(use, Refusal):
+            return use
+        time = (instant - _EPOCH) // _MICROSECOND
+        return Accepted(use, event.id, time, quantity, event.resource, digest(event, time, quantity))
+
+    def use(self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime) -> Use | Refusal:
+        """Return what the contract says of such usage at that instant."""
+        key = (provider, lot, item, subject, region, self.contract.period(instant))
+        use = self._uses.get(key)
+        if use is not None:
+            return use
+        made = self._make_use(provider, lot, item, subject, region, instant)
+        if isinstance(made, Use):
+            self._uses[key] = made
+        return made
+
+    def _make_use(
+        self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime
+    ) -> Use | Refusal:
+        contract = self.contract
+        if provider not in contract.providers:
+            return Refusal(Reason.UNKNOWN_PROVIDER, _show(provider))
+        if not contract.covers(instant):
+            return Refusal(
+                Reason.OUTSIDE_CONTRACT,
+                f"{instant.isoformat()}; it runs from {contract.starts} until before {contract.ends}",
+            )
+        award = contract.award_by_provider.get((provider, lot))
+        if award is None:
+            lots = ", ".join(sorted(contract.lots_by_provider[provider]))
+            return Refusal(Reason.UNKNOWN_LOT, f"{_show(lot)}; {provider} delivers under {lots}")
+        if subject not in contract.subjects:
+            return Refusal(Reason.UNKNOWN_SUBJECT, _show(subject))
+        if region not in contract.regions:
+            return Refusal(Reason.REGION_NOT_ALLOWED, _show(region))
+        if item not in contract.items:
+            return Refusal(Reason.UNKNOWN_ITEM, _show(item))
+        tariff = contract.tariff_at(award.code, instant)
+        if tariff is None or item not in tariff.prices:
+            return Refusal(Reason.NO_PRICE, f"{item} under {award.code} at {instant.isoformat()}")
+        return Use(
+            provider,
+            award.code,
+            subject,
+            item,
+            region,
+            contract.month(instant),
+            tariff.valid_from.isoformat(),
+        )
+
+
+def read_time(text: str) -> datetime | Refusal:
+    """Read an RFC 3339 instant; fractions finer than a microsecond are cut off."""
+    if not _RFC3339.match(text):
+        return Refusal(Reason.BAD_TIME, f"{_show(text)}; wanted one like 2016-03-01T00:00:00Z")
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        return Refusal(Reason.BAD_TIME, f"{_show(text)}: {error}")
+
+
+def read_quantity(text: str) -> str | Refusal:
+    """Read a quantity and return it in plain form."""
+    if not _NUMBER.match(text):
+        return Refusal(Reason.BAD_QUANTITY, f"{_show(text)}; wanted a decimal like 12.5")
+    number = Decimal(text)
+    if abs(number) >= QUANTITY_LIMIT or (number and decimals(number) > QUANTITY_DIGITS):
+        return Refusal(
+            Reason.BAD_QUANTITY,
+            f"{_show(text)}; wanted less than 10^15 and at most {QUANTITY_DIGITS} decimals",
+        )
+    if not number and text.startswith("-"):
+        return Refusal(Reason.BAD_QUANTITY, f"{_show(text)}: zero has no sign")
+    return plain(number)
+
+
+def digest(event: UsageEvent, time: int, quantity: str) -> int:
+    """Return 64 bits of what an event says, as a signed integer: equal for a repeat, different for a conflict."""
+    said = (
+        f"{time}\x1f{event.subject}\x1f{event.lot}\x1f{event.item}\x1f{quantity}\x1f{event.region}\x1f{event.resource}"
+    )
+    return int.from_bytes(blake2b(said.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def _show(text: str) -> str:
+    return ascii(text if len(text) <= 100 else text[:97] + "...")

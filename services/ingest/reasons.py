@@ -1,0 +1,58 @@
+"""Why usage is rejected: a fixed list of codes, each with its text for people."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The code that stands on a rejection, for ever: codes are added, never renamed."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_SCHEMA = "unknown_schema"
+    TOO_LARGE = "too_large"
+    BAD_TIME = "bad_time"
+    BAD_QUANTITY = "bad_quantity"
+    WRONG_PROVIDER = "wrong_provider"
+    UNKNOWN_PROVIDER = "unknown_provider"
+    UNKNOWN_LOT = "unknown_lot"
+    UNKNOWN_SUBJECT = "unknown_subject"
+    UNKNOWN_ITEM = "unknown_item"
+    NO_PRICE = "no_price"
+    OUTSIDE_CONTRACT = "outside_contract"
+    IN_FUTURE = "in_future"
+    REGION_NOT_ALLOWED = "region_not_allowed"
+    CORRECTION = "correction"
+    CONFLICT = "conflict"
+
+
+TEXTS = {
+    Reason.MALFORMED: "not a CloudEvent or an Avro usage event of the documented form",
+    Reason.UNKNOWN_SCHEMA: "Avro written with a schema that is not known here",
+    Reason.TOO_LARGE: "larger than one usage event may be",
+    Reason.BAD_TIME: "the time is not RFC 3339 with a zone",
+    Reason.BAD_QUANTITY: "the quantity is not a decimal within the limits",
+    Reason.WRONG_PROVIDER: "the source names another provider than the one that sent it",
+    Reason.UNKNOWN_PROVIDER: "the contract knows no such provider",
+    Reason.UNKNOWN_LOT: "the provider delivers nothing under this lot",
+    Reason.UNKNOWN_SUBJECT: "the contract knows no such institution, department or pool",
+    Reason.UNKNOWN_ITEM: "the contract knows no such item",
+    Reason.NO_PRICE: "the item has no price under this award at that date",
+    Reason.OUTSIDE_CONTRACT: "the contract did not run at that time",
+    Reason.IN_FUTURE: "the usage begins in the future",
+    Reason.REGION_NOT_ALLOWED: "the contract allows no usage in this region",
+    Reason.CORRECTION: "corrections are not taken: send the difference as an event of its own",
+    Reason.CONFLICT: "another event with the same id and other content came first",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reason and what exactly was found."""
+
+    reason: Reason
+    found: str
+
+    @property
+    def explanation(self) -> str:
+        """The sentence that is shown."""
+        return f"{TEXTS[self.reason]}: {self.found}" if self.found else TEXTS[self.reason]

@@ -1,0 +1,74 @@
+"""Keeping rejections: from `usage.rejected` into the table that people query."""
+
+import asyncio
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from services.avro import UnreadableError, codec
+from services.metrics import PARKED_TOTAL, RETRIES_TOTAL
+from services.postgres import TRANSIENT
+
+log = structlog.get_logger()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# A rejection that arrives again has the same id, made of its place and its bytes.
+_KEEP = """
+insert into ingest.rejection (rejection, provider, event_id, reason, explanation, topic, partition, "offset",
+                              received_at, rejected_at, version, key, payload)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+on conflict (rejection) do nothing
+"""
+
+
+class Recorder:
+    """Reads `usage.rejected` and keeps each rejection once."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, pool: asyncpg.Pool) -> None:
+        self._consumer, self._pool = consumer, pool
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            polled = await self._consumer.getmany(timeout_ms=500, max_records=500)
+            rows = [row for records in polled.values() for each in records if (row := _row(each.value))]
+            if not polled:
+                continue
+            await self._keep(rows)
+            try:
+                await self._consumer.commit()
+            except KafkaError as error:
+                log.warning("rejections.commit_failed", error=repr(error))
+
+    async def _keep(self, rows: list[tuple[Any, ...]]) -> None:
+        while True:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await connection.executemany(_KEEP, rows)
+            except TRANSIENT as error:
+                log.warning("rejections.keep_failed", error=repr(error))
+                RETRIES_TOTAL.labels("ingest", "postgres").inc()
+                await asyncio.sleep(1)
+            else:
+                return
+
+
+def _row(message: bytes) -> tuple[Any, ...] | None:
+    try:
+        each = codec("rejection").decode(message)
+    except UnreadableError:
+        # It stays in the topic; the audit counts it as missing until it is dealt with.
+        log.exception("rejections.unreadable")
+        PARKED_TOTAL.labels("ingest").inc()
+        return None
+    return (
+        uuid.UUID(each["rejection"]), each["provider"], each["event_id"], each["reason"], each["explanation"],
+        each["topic"], each["partition"], each["offset"],
+        _EPOCH + timedelta(milliseconds=each["received_at"]), _EPOCH + timedelta(microseconds=each["rejected_at"]),
+        each["version"], each["key"], each["payload"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""How the ingest service starts: gateway, consumer and recorder in one process."""

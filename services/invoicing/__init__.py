@@ -1,0 +1,1 @@
+"""Charges are split, posted, watched against the ceilings, and closed into statements."""

@@ -1,0 +1,116 @@
+"""Closing a month: settle what is provisional, post the difference, number the invoices, and let nothing change.
+
+One transaction: a close that is interrupted has not happened, and its numbers are still free.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import asyncpg
+
+from services.contract.charges import ChargeKey
+from services.contract.model import Contract
+from services.contract.money import plain
+from services.contract.months import first_day
+from services.contract_store import StoredContract
+from services.invoicing import sql
+from services.invoicing.ledger import post
+from services.invoicing.post import minus, plus
+from services.invoicing.settle import NOTHING, PostingKey, Share, settle
+from services.invoicing.statement import Statement, statements
+from services.postgres import Connection
+
+
+class CloseError(Exception):
+    """The month can't be closed; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """A numbered statement."""
+
+    number: str
+    statement: Statement
+
+
+async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
+    """Close a month and return its invoices; raises CloseError when it is closed, or an earlier one is still open."""
+    first_day(month)
+    async with connection.transaction():
+        await connection.execute(sql.ENTER_MONTHS, [month])
+        if await connection.fetchval(sql.TAKE_MONTH, month) is not None:
+            raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
+        earlier = [row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)]
+        if earlier:
+            raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
+        moved = await true_ups(connection, stored.contract, month)
+        if moved:
+            entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
+            await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
+        invoices = await _number(connection, stored, await preview(connection, stored.contract, month))
+        await connection.execute(sql.CLOSE_MONTH, month, stored.version)
+        return invoices
+
+
+async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
+    """Return the statements of an invoice month as they would be if it were closed now."""
+    shares = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
+    for key, moved in (await true_ups(connection, contract, month)).items():
+        shares[key] = plus(shares.get(key, NOTHING), moved)
+    return statements(contract, month, shares)
+
+
+async def true_ups(connection: Connection, contract: Contract, invoice_month: str) -> dict[PostingKey, Share]:
+    """Return, for every month with usage on this invoice, by how much each posting differs from what is settled."""
+    moved: dict[PostingKey, Share] = {}
+    for (month,) in await connection.fetch(sql.USAGE_MONTHS, invoice_month):
+        rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
+        settled = settle(contract, {_charge_key(row): row["quantity"] for row in rows}, contract.pools)
+        posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
+        for key in sorted(set(settled) | set(posted)):
+            difference = minus(settled.get(key, NOTHING), posted.get(key, NOTHING))
+            if difference != NOTHING:
+                moved[key] = difference
+    return moved
+
+
+async def _number(connection: Connection, stored: StoredContract, made: list[Statement]) -> list[Invoice]:
+    if not made:
+        return []
+    series = f"{stored.contract.code.upper()}-{made[0].month[:4]}"
+    last = await connection.fetchval(sql.NEXT_NUMBERS, series, len(made))
+    first = last - len(made) + 1
+    invoices = [Invoice(f"{series}-{first + index:06}", each) for index, each in enumerate(made)]
+    await connection.execute(
+        sql.ENTER_INVOICES,
+        made[0].month,
+        stored.version,
+        stored.contract.currency,
+        [each.number for each in invoices],
+        [each.statement.institution for each in invoices],
+        [plain(each.statement.exact) for each in invoices],
+        [plain(each.statement.total) for each in invoices],
+    )
+    lines = [
+        (each.number, index, line.key.department, line.key.pool, line.key.award, line.key.item, line.key.month,
+         date.fromisoformat(line.key.tariff), plain(line.quantity), plain(line.exact), plain(line.amount))
+        for each in invoices
+        for index, line in enumerate(each.statement.lines, start=1)
+    ]  # fmt: skip
+    await connection.execute(sql.ENTER_LINES, *map(list, zip(*lines, strict=True)))
+    return invoices
+
+
+def _charge_key(row: asyncpg.Record) -> ChargeKey:
+    return ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
+
+
+def _posting_key(row: asyncpg.Record) -> PostingKey:
+    return PostingKey(
+        row["institution"], row["department"], row["pool"], row["award"], row["item"], row["month"],
+        row["tariff"].isoformat(),
+    )  # fmt: skip
+
+
+def _share(row: asyncpg.Record) -> Share:
+    return Share(row["quantity"], row["amount"])

@@ -1,0 +1,146 @@
+"""The ledger: postings in double entry, what is spent, and the alerts that follow from it.
+
+Everything that one batch of charges, or one close, brings about commits in one transaction: its entry, its
+postings, the spending and the thresholds it reaches.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+from services.contract.charges import ChargeKey
+from services.contract.model import Contract
+from services.contract.money import ZERO, add, plain
+from services.contract.months import next_month
+from services.invoicing import sql
+from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
+from services.invoicing.post import Charged, postings
+from services.invoicing.settle import PostingKey, Share
+from services.postgres import Connection
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def post_charges(pool: asyncpg.Pool, batch: Mapping[str, Any], contract: Contract) -> bool:
+    """Post a record of `schemas/charge_batch.avsc`; False when it was posted already."""
+    accepted_at = EPOCH + timedelta(microseconds=batch["accepted_at"])
+    number = uuid.UUID(batch["batch"])
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval(sql.ENTER_BATCH, number, batch["version"], accepted_at):
+            return False
+        invoice_months = await hold_months(connection, {line["month"] for line in batch["lines"]})
+        charged = await _add_charged(connection, batch["lines"])
+        shares = await _shares(connection, contract, charged)
+        entry = await connection.fetchval(sql.ENTER_ENTRY, "charge", number, None)
+        await post(connection, contract, entry, shares, invoice_months)
+        return True
+
+
+async def hold_months(connection: Connection, months: set[str]) -> dict[str, str]:
+    """Return the month whose invoice usage of each month goes on, held open until the transaction ends."""
+    targets = {month: month for month in months}
+    while True:
+        wanted = sorted(set(targets.values()))
+        await connection.execute(sql.ENTER_MONTHS, wanted)
+        held = await connection.fetch(sql.HOLD_MONTHS, wanted)
+        closed = {row["month"] for row in held if row["closed_at"]}
+        if not closed:
+            return targets
+        targets = {month: next_month(target) if target in closed else target for month, target in targets.items()}
+
+
+async def post(
+    connection: Connection,
+    contract: Contract,
+    entry: int,
+    shares: Mapping[PostingKey, Share],
+    invoice_months: Mapping[str, str],
+) -> None:
+    """Write an entry's postings, add to what is spent, and raise the alerts that this reaches."""
+    rows: list[tuple[Any, ...]] = [
+        ("institution", invoice_months[key.month], key.month, key.award, key.institution, key.department, key.pool,
+         key.item, date.fromisoformat(key.tariff), plain(share.quantity), plain(share.amount))
+        for key, share in shares.items()
+    ]  # fmt: skip
+    owed: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
+    for key, share in shares.items():
+        owed[key.month, key.award] = add(owed[key.month, key.award], share.amount)
+    rows += [
+        ("award", invoice_months[month], month, award, "", "", "", "", None, "0", plain(-amount))
+        for (month, award), amount in owed.items()
+    ]
+    if rows:
+        await connection.execute(sql.POST, entry, *map(list, zip(*rows, strict=True)))
+    await _spend(connection, contract, spending(contract, ((key, share.amount) for key, share in shares.items())))
+
+
+async def park(
+    pool: asyncpg.Pool, topic: str, partition: int, offset: int, received_at: float, error: str, payload: bytes
+) -> None:
+    """Keep a message that can't be read, whole."""
+    at = datetime.fromtimestamp(received_at, UTC)
+    async with pool.acquire() as connection:
+        await connection.execute(sql.PARK, topic, partition, offset, at, error, payload)
+
+
+async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> list[Charged]:
+    shares = {
+        ChargeKey(*(line[name] for name in ChargeKey._fields)): Share(
+            Decimal(line["quantity"]), Decimal(line["amount"])
+        )
+        for line in lines
+    }
+    assert len(shares) == len(lines), "a charge batch has one line a key"
+    award, item, month, tariff, subject = map(list, zip(*shares, strict=True))
+    running = await connection.fetch(
+        sql.ADD_CHARGED,
+        award,
+        item,
+        month,
+        [date.fromisoformat(day) for day in tariff],
+        subject,
+        [line["quantity"] for line in lines],
+        [line["amount"] for line in lines],
+    )
+    return [Charged(key := _charge_key(row), shares[key], Share(row["quantity"], row["amount"])) for row in running]
+
+
+async def _shares(connection: Connection, contract: Contract, charged: list[Charged]) -> dict[PostingKey, Share]:
+    by_month: dict[str, list[Charged]] = defaultdict(list)
+    for each in charged:
+        by_month[each.key.month].append(each)
+    shares: dict[PostingKey, Share] = {}
+    for month, mine in by_month.items():
+        has_pool = any(each.key.subject.startswith("pool/") for each in mine)
+        rows = await connection.fetch(sql.DIRECT_AMOUNTS, month) if has_pool else []
+        shares |= postings(contract, mine, {row["subject"]: row["amount"] for row in rows})
+    return shares
+
+
+async def _spend(connection: Connection, contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> None:
+    if not spent:
+        return
+    agreed = ceilings(contract)
+    rows = await connection.fetch(
+        sql.ADD_SPENT,
+        [key.level for key in spent],
+        [key.code for key in spent],
+        [plain(each) for each in spent.values()],
+    )
+    raised = []
+    for row in rows:
+        ceiling = agreed.get(CeilingKey(Level(row["level"]), row["code"]))
+        if ceiling is not None:
+            thresholds = reached(contract.thresholds, ceiling, row["amount"])
+            raised += [(row["level"], row["code"], each, plain(ceiling), plain(row["amount"])) for each in thresholds]
+    if raised:
+        await connection.execute(sql.RAISE_ALERTS, *map(list, zip(*raised, strict=True)), contract.currency)
+
+
+def _charge_key(row: asyncpg.Record) -> ChargeKey:
+    return ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])

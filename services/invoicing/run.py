@@ -1,0 +1,65 @@
+"""How the invoicing service starts."""
+
+import asyncpg
+from prometheus_client import Gauge
+
+from services.contract_watch import Contracts, NewestContract
+from services.invoicing.agent import Invoicing
+from services.invoicing.alerts import Publisher
+from services.invoicing.ceilings import CeilingKey, Level, standings
+from services.invoicing.ledger import park
+from services.kafka import CHARGES, INVOICING_GROUP, Sender, ensure_topics, topics
+from services.postgres import open_pool, wait_until_ready
+from services.probes import Probes
+from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
+from services.settings import Settings
+from services.worker import add_agent, make_app, run_app
+
+SPENT = Gauge("plafond_spent_euros", "Spent so far.", ["level", "code"])
+CEILING = Gauge("plafond_ceiling_euros", "The most that may be spent.", ["level", "code"])
+SPENT_RATIO = Gauge("plafond_spent_ratio", "Spent as a part of the ceiling; 1 is the ceiling.", ["level", "code"])
+LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was last closed, in Unix time.")
+
+
+async def run(settings: Settings) -> None:
+    """Post until told to stop."""
+    await wait_until_ready(settings.database_url)
+    pool = await open_pool(settings.database_url, "plafond-invoicing")
+    sender = Sender(settings.kafka, "invoicing")
+    newest = NewestContract(pool, "invoicing")
+    publisher = Publisher(pool, sender)
+    try:
+        contract = await newest.wait()
+        await ensure_topics(settings.kafka, topics(contract.providers))
+        app = make_app("invoicing", settings.kafka, settings.instance)
+        invoicing = Invoicing(pool, Contracts(pool), publisher)
+        add_agent(app, "invoicing", CHARGES, invoicing.handle, lambda *message: park(pool, *message))
+
+        async def follow() -> None:
+            await newest.look()
+            await publisher.publish()
+            await show_spending(pool, newest)
+
+        checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
+        async with Probes(settings.host, settings.port, checks):
+            lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, lambda topic: topic == CHARGES)
+            await run_together(run_app(app), forever(1, follow), lag)
+    finally:
+        await sender.stop()
+        await pool.close()
+
+
+async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
+    """Set the gauges of spending from the books, so that every replica shows the same."""
+    assert newest.contract is not None
+    async with pool.acquire() as connection:
+        rows = await connection.fetch("select level, code, amount from invoicing.spent")
+        last_close = await connection.fetchval("select max(closed_at) from invoicing.month")
+    spent = {CeilingKey(Level(row["level"]), row["code"]): row["amount"] for row in rows}
+    for each in standings(newest.contract, spent):
+        SPENT.labels(*each.key).set(float(each.spent))
+        if each.ceiling:
+            CEILING.labels(*each.key).set(float(each.ceiling))
+            SPENT_RATIO.labels(*each.key).set(float(each.spent / each.ceiling))
+    if last_close:
+        LAST_CLOSE.set(last_close.timestamp())

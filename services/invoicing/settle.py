@@ -1,0 +1,121 @@
+"""Settling a month: what each institution owes once everything is known.
+
+Law: the result depends only on the quantities of the month and the contract, never on the order in which
+they came; and the shares of each award add up to the price of its meters, to the last digit. While a month
+is open, postings are provisional; the close posts the difference to what is settled here.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
+from services.contract.model import AllocationKey, Contract, Pool
+from services.contract.money import QUANTITY_DIGITS, ZERO, add, total
+from services.contract.split import equal_parts, split
+from services.contract.tariff import ChargeModel
+
+
+class PostingKey(NamedTuple):
+    """What a line of a statement is about; `department` and `pool` are empty where there is none."""
+
+    institution: str
+    department: str
+    pool: str
+    award: str
+    item: str
+    month: str
+    tariff: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A quantity and its amount, in the contract's currency, unrounded."""
+
+    quantity: Decimal
+    amount: Decimal
+
+
+NOTHING = Share(ZERO, ZERO)
+
+
+def settle(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], pools: Mapping[str, Pool]
+) -> dict[PostingKey, Share]:
+    """Return what is owed for the quantities of one month, with the pools' keys as given."""
+    owed = amounts(contract, quantities)
+    direct = {key.subject: ZERO for key in owed if not key.subject.startswith("pool/")}
+    for key, share in owed.items():
+        if key.subject in direct:
+            direct[key.subject] = add(direct[key.subject], share.amount)
+    shares: dict[PostingKey, Share] = {}
+    for key, share in owed.items():
+        if key.subject in direct:
+            shares[posting_key(key, key.subject)] = share
+            continue
+        pool = pools[key.subject.removeprefix("pool/")]
+        for member, part in pool_parts(pool, share, direct).items():
+            shares[posting_key(key, member)] = part
+    return shares
+
+
+def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+    """Return what each subject owes: its own price where those add up to the meter's, else its part by quantity."""
+    meters: dict[MeterKey, dict[ChargeKey, Decimal]] = defaultdict(dict)
+    for key in sorted(quantities):
+        meters[meter_of(contract, key)][key] = quantities[key]
+    owed: dict[ChargeKey, Share] = {}
+    for meter, uses in meters.items():
+        parts = meter_parts(price_of(contract, meter).model, {key.subject: uses[key] for key in uses})
+        owed |= {key: Share(uses[key], parts[key.subject]) for key in uses}
+    return owed
+
+
+def meter_parts(model: ChargeModel, uses: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Share a meter's amount among the subjects that ran it up.
+
+    Each pays the price of its own quantity where these add up to the whole, as they do with a price per
+    unit. Where tiers were reached together, all pay the same average price; and where the quantities
+    cancel out, equal parts.
+    """
+    alone = {subject: model.amount(quantity) for subject, quantity in uses.items()}
+    together = total(uses.values())
+    whole = model.amount(together)
+    if total(alone.values()) == whole:
+        return alone
+    if together == 0:
+        return equal_parts(whole, list(uses))
+    return split(whole, uses)
+
+
+def pool_parts(pool: Pool, share: Share, direct: Mapping[str, Decimal]) -> dict[str, Share]:
+    """Split a pool's share among its members, `direct` being each subject's own amount in the month."""
+    weights = pool_weights(pool, direct)
+    quantities = split(share.quantity, weights, QUANTITY_DIGITS)
+    parts = split(share.amount, weights)
+    return {member: Share(quantities[member], parts[member]) for member in weights}
+
+
+def pool_weights(pool: Pool, direct: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Return the weights in force: the contract's, or for a proportional key each member's direct amount.
+
+    A member below zero counts as zero; while no member has direct use, the parts are equal.
+    """
+    if pool.key is not AllocationKey.PROPORTIONAL:
+        return pool.weights
+    weights = {member: max(ZERO, _direct_use(member, direct)) for member in pool.weights}
+    return weights if any(weights.values()) else pool.weights
+
+
+def posting_key(key: ChargeKey, member: str) -> PostingKey:
+    """Return the posting key of a member (`EP`, `EC/DIGIT`) for what was charged under a key."""
+    institution, _, department = member.partition("/")
+    pool = key.subject.removeprefix("pool/") if key.subject.startswith("pool/") else ""
+    return PostingKey(institution, department, pool, key.award, key.item, key.month, key.tariff)
+
+
+def _direct_use(member: str, direct: Mapping[str, Decimal]) -> Decimal:
+    """Return a member's direct amount; an institution's includes its departments'."""
+    return total(amount for subject, amount in direct.items() if subject == member or subject.startswith(f"{member}/"))

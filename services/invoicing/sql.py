@@ -1,0 +1,109 @@
+"""The SQL of invoicing, whole: every statement works on a batch or a month."""
+
+ENTER_BATCH = """
+insert into invoicing.batch (batch, version, accepted_at) values ($1, $2, $3) on conflict do nothing returning true
+"""
+
+ENTER_MONTHS = "insert into invoicing.month (month) select unnest($1::text[]) order by 1 on conflict do nothing"
+
+# A share lock: whoever posts holds the months open until the posting is in; closing takes the row for itself.
+HOLD_MONTHS = "select month, closed_at from invoicing.month where month = any($1::text[]) order by month for share"
+
+ADD_CHARGED = """
+insert into invoicing.charged as charged (month, award, item, tariff, subject, quantity, amount)
+select month, award, item, tariff, subject, quantity::numeric, amount::numeric
+from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::text[], $7::text[])
+     as added(award, item, month, tariff, subject, quantity, amount)
+order by award, item, month, tariff, subject
+on conflict (month, award, item, tariff, subject)
+    do update set quantity = charged.quantity + excluded.quantity, amount = charged.amount + excluded.amount
+returning award, item, month, tariff, subject, quantity, amount
+"""
+
+DIRECT_AMOUNTS = """
+select subject, sum(amount) as amount from invoicing.charged
+where month = $1 and subject not like 'pool/%' group by subject
+"""
+
+ENTER_ENTRY = "insert into invoicing.entry (kind, batch, closing) values ($1, $2, $3) returning entry"
+
+POST = """
+insert into invoicing.posting (entry, side, invoice_month, month, award, institution, department, pool, item, tariff,
+                               quantity, amount)
+select $1, side, invoice_month, month, award, institution, department, pool, item, tariff, quantity::numeric,
+       amount::numeric
+from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::date[],
+            $11::text[], $12::text[])
+     as made(side, invoice_month, month, award, institution, department, pool, item, tariff, quantity, amount)
+"""
+
+ADD_SPENT = """
+insert into invoicing.spent as spent (level, code, amount)
+select level, code, amount::numeric from unnest($1::text[], $2::text[], $3::text[]) as added(level, code, amount)
+order by level, code
+on conflict (level, code) do update set amount = spent.amount + excluded.amount
+returning level, code, amount
+"""
+
+RAISE_ALERTS = """
+insert into invoicing.alert (level, code, threshold, ceiling, spent, currency)
+select level, code, threshold, ceiling::numeric, spent::numeric, $6
+from unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::text[]) as raised(level, code, threshold, ceiling, spent)
+on conflict (level, code, threshold, ceiling) do nothing
+"""
+
+PARK = """
+insert into invoicing.parked (topic, partition, "offset", received_at, error, payload) values ($1, $2, $3, $4, $5, $6)
+on conflict do nothing
+"""
+
+TAKE_MONTH = "select closed_at from invoicing.month where month = $1 for update"
+
+EARLIER_OPEN = """
+select month from invoicing.month
+where month < $1 and closed_at is null and exists (select from invoicing.posting where invoice_month = month.month)
+order by month
+"""
+
+USAGE_MONTHS = """
+select distinct month from invoicing.posting where invoice_month = $1 and side = 'institution' order by month
+"""
+
+CHARGED_QUANTITIES = """
+select award, item, month, tariff, subject, quantity from invoicing.charged where month = $1
+"""
+
+POSTED = """
+select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
+from invoicing.posting where side = 'institution' and month = $1
+group by institution, department, pool, award, item, month, tariff
+"""
+
+POSTED_ON_INVOICE = """
+select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
+from invoicing.posting where side = 'institution' and invoice_month = $1
+group by institution, department, pool, award, item, month, tariff
+"""
+
+# The row of the series is locked until the invoices are in: a number is given exactly when its invoice exists.
+NEXT_NUMBERS = """
+insert into invoicing.series as series (series, last) values ($1, $2)
+on conflict (series) do update set last = series.last + $2
+returning last
+"""
+
+ENTER_INVOICES = """
+insert into invoicing.invoice (number, institution, month, version, currency, exact, total)
+select number, institution, $1, $2, $3, exact::numeric, total::numeric
+from unnest($4::text[], $5::text[], $6::text[], $7::text[]) as made(number, institution, exact, total)
+"""
+
+ENTER_LINES = """
+insert into invoicing.invoice_line (number, line, department, pool, award, item, month, tariff, quantity, exact, amount)
+select number, line, department, pool, award, item, month, tariff, quantity::numeric, exact::numeric, amount::numeric
+from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[],
+            $10::text[], $11::text[])
+     as made(number, line, department, pool, award, item, month, tariff, quantity, exact, amount)
+"""
+
+CLOSE_MONTH = "update invoicing.month set closed_at = now(), closed_by = current_user, version = $2 where month = $1"

@@ -1,0 +1,259 @@
+"""Kafka: topics, and clients set so that nothing acknowledged can be lost.
+
+Every topic takes the broker's append time, since usage may be months old and retention must not delete it
+for that. Producers wait for all replicas and are idempotent.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+
+from services.metrics import RETRIES_TOTAL
+
+log = structlog.get_logger()
+
+ACCEPTED = "usage.accepted"
+REJECTED = "usage.rejected"
+CHARGES = "charges"
+ALERTS = "alerts"
+INGEST_GROUP = "plafond-ingest"
+RECORD_GROUP = "plafond-ingest-rejections"
+RATING_GROUP = "plafond-rating"
+INVOICING_GROUP = "plafond-invoicing"
+RAW_PREFIX = "usage.raw."
+RAW_PATTERN = r"^usage\.raw\..+"
+MESSAGE_SIZE_MAX = 16 * 1024 * 1024
+_REJECTED_SIZE_MAX = MESSAGE_SIZE_MAX + 64 * 1024
+_RAW_PARTITIONS = 2
+FLOW_PARTITIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    message_size_max: int = MESSAGE_SIZE_MAX
+
+
+def raw_topic(provider: str) -> str:
+    """Return the topic that a provider writes to."""
+    return RAW_PREFIX + provider
+
+
+def topics(providers: Iterable[str]) -> list[Topic]:
+    """Return every topic that the contract's providers and the services need."""
+    flow = [
+        Topic(ACCEPTED, FLOW_PARTITIONS),
+        Topic(CHARGES, FLOW_PARTITIONS),
+        Topic(REJECTED, 1, _REJECTED_SIZE_MAX),
+        Topic(ALERTS, 1),
+    ]
+    return flow + [Topic(raw_topic(provider), _RAW_PARTITIONS) for provider in sorted(providers)]
+
+
+def is_raw(topic: str) -> bool:
+    """Tell whether a topic is a provider's."""
+    return topic.startswith(RAW_PREFIX)
+
+
+def bootstrap_servers() -> str:
+    """Return PLAFOND_KAFKA, by default localhost:9092."""
+    return os.environ.get("PLAFOND_KAFKA", "localhost:9092")
+
+
+def producer(servers: str, name: str) -> AIOKafkaProducer:
+    """Make a producer: acks=all, idempotent, batches compressed."""
+    return AIOKafkaProducer(
+        bootstrap_servers=servers,
+        client_id=name,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        linger_ms=5,
+        max_batch_size=256 * 1024,
+        max_request_size=_REJECTED_SIZE_MAX,
+        request_timeout_ms=10_000,
+    )
+
+
+def consumer(servers: str, group: str, *names: str) -> AIOKafkaConsumer:
+    """Make a consumer that commits only when told to; a killed one's partitions are free after 6 seconds."""
+    return AIOKafkaConsumer(
+        *names,
+        bootstrap_servers=servers,
+        group_id=group,
+        client_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=2_000,
+        rebalance_timeout_ms=6_000,
+        metadata_max_age_ms=5_000,
+        fetch_max_bytes=32 * 1024 * 1024,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+
+
+async def ensure_topics(servers: str, wanted: Iterable[Topic]) -> list[str]:
+    """Create the topics that are missing and return their names; raises KafkaError when the broker refuses."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=20_000)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in existing]
+        if missing:
+            response = await admin.create_topics([_new_topic(topic) for topic in missing])
+            _refuse_errors(response.topic_errors)
+        return [topic.name for topic in missing]
+    finally:
+        await admin.close()
+
+
+def _new_topic(topic: Topic) -> NewTopic:
+    return NewTopic(
+        topic.name,
+        topic.partitions,
+        int(os.environ.get("PLAFOND_KAFKA_REPLICATION", "1")),
+        topic_configs={
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(topic.message_size_max),
+            "retention.ms": "-1",
+            "cleanup.policy": "delete",
+        },
+    )
+
+
+def _refuse_errors(errors: Iterable[tuple[str, int, str | None]]) -> None:
+    for name, code, *message in errors:
+        kind: type[KafkaError] = for_code(code)
+        if code and kind is not TopicAlreadyExistsError:
+            raise kind(f"topic {name}: {message[0] if message and message[0] else kind.__name__}")
+
+
+class Message(NamedTuple):
+    """A message to be sent; no partition means by key."""
+
+    topic: str
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+
+
+class Sender:
+    """Sends until the broker has acknowledged all, however long it is away.
+
+    After a failure the producer is made anew: an idempotent producer that gave a batch up cannot go on in sequence.
+    A message may then arrive twice, which every reader knows by its id.
+    """
+
+    def __init__(self, servers: str, name: str) -> None:
+        self._servers, self._name = servers, name
+        self._producer: AIOKafkaProducer | None = None
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Return once every message is acknowledged by all in-sync replicas."""
+        pause = 0.2
+        while True:
+            try:
+                producer = await self._started()
+                acknowledgements = [
+                    await producer.send(each.topic, each.value, key=each.key, partition=each.partition)
+                    for each in messages
+                ]
+                for acknowledgement in acknowledgements:
+                    await acknowledgement
+            except (KafkaError, OSError) as error:
+                if isinstance(error, MessageSizeTooLargeError):
+                    raise
+                log.warning("kafka.send_failed", service=self._name, error=repr(error), pause_seconds=pause)
+                RETRIES_TOTAL.labels(self._name, "kafka").inc()
+                await self.stop()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 5.0)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Let go of the connection."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(producer.stop(), 5)
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            made = producer(self._servers, self._name)
+            try:
+                await made.start()
+            except BaseException:
+                await made.stop()
+                raise
+            self._producer = made
+        return self._producer
+
+
+class Offsets:
+    """Where topics begin and end, and how far groups have come."""
+
+    def __init__(self, servers: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+        self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, metadata_max_age_ms=5_000)
+
+    async def __aenter__(self) -> Self:
+        await self._admin.start()
+        try:
+            await self._reader.start()
+        except BaseException:
+            await self._admin.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reader.stop()
+        await self._admin.close()
+
+    async def partitions(self, wanted: Callable[[str], bool]) -> list[TopicPartition]:
+        """Return the partitions of all topics whose name is wanted."""
+        names = [name for name in await self._admin.list_topics() if wanted(name)]
+        described = await self._admin.describe_topics(names) if names else []
+        return sorted(
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        )
+
+    async def begin(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset that is still there, by partition."""
+        return dict(await self._reader.beginning_offsets(partitions)) if partitions else {}
+
+    async def end(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset that the next message will have, by partition."""
+        return dict(await self._reader.end_offsets(partitions)) if partitions else {}
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """Return how far a group has come, by partition."""
+        offsets = await self._admin.list_consumer_group_offsets(group)
+        return {partition: each.offset for partition, each in offsets.items() if each.offset >= 0}
+
+    async def lag(self, group: str, wanted: Callable[[str], bool]) -> dict[str, int]:
+        """Return, by topic, how many messages a group has not committed."""
+        partitions = await self.partitions(wanted)
+        ends, begins, committed = await self.end(partitions), await self.begin(partitions), await self.committed(group)
+        behind: dict[str, int] = {}
+        for partition in partitions:
+            done = committed.get(partition, begins[partition])
+            behind[partition.topic] = behind.get(partition.topic, 0) + max(0, ends[partition] - done)
+        return behind

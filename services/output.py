@@ -1,0 +1,92 @@
+"""What commands print: a table for people, JSON for machines, errors on standard error.
+
+Exit statuses: 0 done, 1 the answer is no (a contract with mistakes, an audit that breaks), 2 the call's words
+are off, 3 a server could not be reached or refused.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from services.contract.money import plain
+
+console = Console(soft_wrap=False)
+errors = Console(stderr=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column: the row's key, the heading, whether to align right, and whether it may be cut to fit."""
+
+    key: str
+    heading: str
+    right: bool = False
+    cut: bool = False
+
+
+def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title: str, as_json: bool = False) -> None:
+    """Print rows as a table that fits the terminal, or as one JSON list."""
+    rows = list(rows)
+    if as_json:
+        print_json(rows)
+        return
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            overflow="ellipsis" if column.cut else "fold",
+            no_wrap=column.right or column.cut,
+        )
+    for row in rows:
+        table.add_row(*(escape(text(row.get(column.key))) for column in columns))
+    console.print(table)
+
+
+def text(value: object) -> str:
+    """Write one cell."""
+    if value is None:
+        return ""
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
+
+
+def print_json(data: object) -> None:
+    """Print JSON: decimals as text, instants in RFC 3339."""
+    typer.echo(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2))
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Say on standard error what is wrong and end with that exit status."""
+    errors.print(f"plafond: {escape(message)}", style="red", highlight=False, soft_wrap=True)
+    raise typer.Exit(status)
+
+
+def euros(amount: Decimal) -> str:
+    """Write an amount for people: two decimals, thousands apart."""
+    return f"{amount:,.2f}"
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no JSON form here")

@@ -1,0 +1,1 @@
+"""Usage is priced: seen before? meter it, charge the difference."""

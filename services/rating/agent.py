@@ -1,0 +1,78 @@
+"""Rating's agent: a usage batch in, its charges and conflicts out.
+
+The batch is in the books before its charges are sent, and acknowledged after: whatever dies in between, the batch
+comes again and its stored charges are sent again, under the same id.
+"""
+
+import time
+from collections import Counter
+from typing import Any
+
+from services.avro import codec
+from services.contract.money import plain
+from services.contract_watch import Contracts
+from services.ingest.reasons import Reason, Refusal
+from services.kafka import CHARGES, REJECTED, Message, Sender, raw_topic
+from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
+from services.rating.store import Books, Rated
+from services.rejection import Raw, rejection
+
+
+class Rating:
+    """Rates one batch after the other."""
+
+    def __init__(self, books: Books, contracts: Contracts, sender: Sender) -> None:
+        self._books, self._contracts, self._sender = books, contracts, sender
+
+    async def handle(self, message: bytes) -> None:
+        """Rate the batch in a message of `usage.accepted` and send what it came to."""
+        batch = codec("usage_batch").decode(message)
+        contract = await self._contracts.version(batch["version"])
+        rated = await self._books.rate(batch, contract)
+        await self._sender.send([*_charges(batch, rated), *_conflicts(batch, rated)])
+        _count(batch, rated)
+
+
+def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
+    if not rated.charges:
+        return []
+    lines = [
+        {**key._asdict(), "quantity": plain(quantity), "amount": plain(amount)}
+        for key, quantity, amount in rated.charges
+    ]
+    record = {name: batch[name] for name in ("batch", "version", "accepted_at")} | {"lines": lines}
+    return [Message(CHARGES, codec("charge_batch").encode(record), key=batch["batch"].encode())]
+
+
+def _conflicts(batch: dict[str, Any], rated: Rated) -> list[Message]:
+    now = time.time_ns() // 1000
+    return [_conflict(batch, position - 1, now) for position in rated.conflicts]
+
+
+def _conflict(batch: dict[str, Any], index: int, now: int) -> Message:
+    provider = batch["uses"][batch["use"][index]]["provider"]
+    raw = Raw(
+        provider,
+        raw_topic(provider),
+        batch["raw_partition"][index],
+        batch["raw_offset"][index],
+        batch["received_at"][index],
+        None,
+        None,
+    )
+    event_id = batch["id"][index]
+    record = rejection(raw, event_id, Refusal(Reason.CONFLICT, event_id), now, batch["version"])
+    return Message(REJECTED, codec("rejection").encode(record), key=provider.encode())
+
+
+def _count(batch: dict[str, Any], rated: Rated) -> None:
+    BATCH_EVENTS.labels("rating").observe(len(batch["use"]))
+    if rated.again:
+        EVENTS_TOTAL.labels("rating", "all", "batch_again").inc(len(batch["use"]))
+        return
+    providers = Counter(batch["uses"][use]["provider"] for use in batch["use"])
+    conflicts = Counter(batch["uses"][batch["use"][position - 1]]["provider"] for position in rated.conflicts)
+    for provider, count in providers.items():
+        EVENTS_TOTAL.labels("rating", provider, "conflict").inc(conflicts[provider])
+        EVENTS_TOTAL.labels("rating", provider, "taken").inc(count - conflicts[provider])
+    EVENTS_TOTAL.labels("rating", "all", "repeat").inc(rated.repeats)

@@ -1,0 +1,46 @@
+"""Meters: from quantities to charges.
+
+Law: a charge is the change of a meter's amount, so the charges on a meter add up to the price of its
+quantity, whatever the order of events, late and negative ones included. Subjects that share a meter are
+charged one after the other in the order of their keys; what each owes in the end is settled at the close.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
+from services.contract.model import Contract
+from services.contract.money import ZERO, add
+from services.contract.tariff import charge
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """By how much one subject's usage moved its meter: from `before` by `quantity`, which cost `amount`."""
+
+    key: ChargeKey
+    meter: MeterKey
+    before: Decimal
+    quantity: Decimal
+    amount: Decimal
+
+
+def meters_of(contract: Contract, keys: Iterable[ChargeKey]) -> list[MeterKey]:
+    """Return the meters that usage under these keys runs up, each once, in the order in which they are locked."""
+    return sorted({meter_of(contract, key) for key in keys})
+
+
+def charges(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], meters: Mapping[MeterKey, Decimal]
+) -> list[Charge]:
+    """Charge the quantities on the meters, which stand at the given quantities (zero where none is given)."""
+    running = dict(meters)
+    made = []
+    for key in sorted(quantities):
+        meter = meter_of(contract, key)
+        before = running.get(meter, ZERO)
+        after = add(before, quantities[key])
+        made.append(Charge(key, meter, before, quantities[key], charge(price_of(contract, key).model, before, after)))
+        running[meter] = after
+    return made

@@ -1,0 +1,39 @@
+"""How the rating service starts."""
+
+from services.contract_watch import Contracts, NewestContract
+from services.kafka import ACCEPTED, RATING_GROUP, Sender, ensure_topics, topics
+from services.postgres import open_pool, wait_until_ready
+from services.probes import Probes
+from services.rating.agent import Rating
+from services.rating.store import Books
+from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
+from services.settings import Settings
+from services.worker import add_agent, make_app, run_app
+
+
+async def run(settings: Settings) -> None:
+    """Rate until told to stop."""
+    await wait_until_ready(settings.database_url)
+    pool = await open_pool(settings.database_url, "plafond-rating")
+    sender = Sender(settings.kafka, "rating")
+    newest = NewestContract(pool, "rating")
+    books = Books(pool)
+    try:
+        contract = await newest.wait()
+        await ensure_topics(settings.kafka, topics(contract.providers))
+        await books.make_partitions(contract)
+        app = make_app("rating", settings.kafka, settings.instance)
+        rating = Rating(books, Contracts(pool), sender)
+        add_agent(app, "rating", ACCEPTED, rating.handle, books.park)
+
+        async def follow() -> None:
+            if await newest.look() and newest.contract:
+                await books.make_partitions(newest.contract)
+
+        checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
+        async with Probes(settings.host, settings.port, checks):
+            lag = watch_lag("rating", settings.kafka, RATING_GROUP, lambda topic: topic == ACCEPTED)
+            await run_together(run_app(app), forever(1, follow), lag)
+    finally:
+        await sender.stop()
+        await pool.close()

@@ -1,0 +1,72 @@
+"""What a service needs around its work: the database ready, probes, metrics of lag, and an end when a part ends."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.kafka import Offsets
+from services.metrics import LAG_MESSAGES
+from services.postgres import TRANSIENT
+
+log = structlog.get_logger()
+LAG_SECONDS = 2.0
+
+
+async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run parts side by side until SIGTERM or SIGINT; raises when one of them ends or fails."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    tasks = [asyncio.create_task(part) for part in parts]
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    for task in [stopping, *tasks]:
+        task.cancel()
+    await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    for task in done - {stopping}:
+        error = None if task.cancelled() else task.exception()
+        raise RuntimeError(f"a part of the service ended by itself: {error!r}") from error
+
+
+async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str], bool]) -> None:
+    """Keep the metric current that tells how far a group is behind."""
+    while True:
+        try:
+            async with Offsets(kafka) as offsets:
+                while True:
+                    for topic, messages in (await offsets.lag(group, wanted)).items():
+                        LAG_MESSAGES.labels(service, topic).set(messages)
+                    await asyncio.sleep(LAG_SECONDS)
+        except (KafkaError, OSError) as error:
+            log.warning("lag.unknown", error=repr(error))
+            await asyncio.sleep(LAG_SECONDS)
+
+
+async def kafka_answers(kafka: str) -> None:
+    """Raise unless a broker accepts connections."""
+    host, _, port = kafka.split(",", maxsplit=1)[0].rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.close()
+    await writer.wait_closed()
+
+
+async def postgres_answers(pool: asyncpg.Pool) -> None:
+    """Raise unless the database answers."""
+    async with pool.acquire() as connection:
+        await connection.execute("select 1")
+
+
+async def forever(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do some work every so many seconds; a database that is away only delays it."""
+    while True:
+        try:
+            await work()
+        except TRANSIENT as error:
+            log.warning("postgres.failed", error=repr(error))
+        await asyncio.sleep(seconds)

@@ -1,0 +1,113 @@
+"""A Faust worker around one agent: takes a message, hands it on, acknowledges it only once it is done.
+
+Faust acknowledges a message whose agent raised. So nothing may be raised past a batch here: work that a server's
+absence stopped is tried again for as long as it takes, a message that can't be read is parked, and any other
+error stops the worker with nothing acknowledged.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import asyncpg
+import faust
+import structlog
+
+from services.avro import UnreadableError
+from services.kafka import MESSAGE_SIZE_MAX
+from services.metrics import BATCH_SECONDS, PARKED_TOTAL, RETRIES_TOTAL
+from services.postgres import TRANSIENT
+
+log = structlog.get_logger()
+PAUSE_SECONDS_MAX = 5.0
+
+UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg.DataError)
+"""Errors that the message itself causes: the same message would cause them for ever."""
+
+
+T = TypeVar("T")
+Handle = Callable[[bytes], Awaitable[None]]
+Park = Callable[[str, int, int, float, str, bytes], Awaitable[None]]
+
+
+def make_app(name: str, kafka: str, instance: str) -> faust.App:
+    """Make a Faust app that commits at least once and whose partitions are free 6 seconds after it dies."""
+    return faust.App(
+        f"plafond-{name}",
+        broker=[f"aiokafka://{server}" for server in kafka.split(",")],
+        broker_client_id=f"plafond-{name}-{instance}",
+        value_serializer="raw",
+        key_serializer="raw",
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=2.0,
+        broker_rebalance_timeout=6.0,
+        broker_commit_interval=0.5,
+        broker_commit_every=100,
+        consumer_max_fetch_size=MESSAGE_SIZE_MAX,
+        consumer_auto_offset_reset="earliest",
+        stream_wait_empty=False,
+        processing_guarantee="at_least_once",
+        store="memory://",
+    )
+
+
+def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> None:
+    """Let the app read a topic and hand each message to `handle`, one after the other."""
+    source = app.topic(topic, key_serializer="raw", value_serializer="raw", internal=False)
+
+    async def agent(stream: Any) -> None:
+        async for event in stream.events():
+            await _take(app, name, event, handle, park)
+
+    app.agent(source, name=f"{name}-{topic}")(agent)
+
+
+async def _take(app: faust.App, name: str, event: Any, handle: Handle, park: Park) -> None:
+    began = time.perf_counter()
+    message = event.message
+    try:
+        try:
+            await patiently(name, lambda: handle(message.value or b""))
+        except UNREADABLE as error:
+            log.exception("message.parked", topic=message.topic, partition=message.partition, offset=message.offset)
+            await patiently(name, partial(_park, park, message, repr(error)))
+            PARKED_TOTAL.labels(name).inc()
+    except Exception as error:
+        log.exception("worker.stops", topic=message.topic, partition=message.partition, offset=message.offset)
+        await app.crash(error)
+        await asyncio.Event().wait()
+    BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
+
+
+async def patiently(name: str, work: Callable[[], Awaitable[T]]) -> T:
+    """Do the work, again and again while the database is away."""
+    pause = 0.1
+    while True:
+        try:
+            return await work()
+        except TRANSIENT as error:
+            log.warning("postgres.failed", error=repr(error), pause_seconds=pause)
+            RETRIES_TOTAL.labels(name, "postgres").inc()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+
+
+async def _park(park: Park, message: Any, error: str) -> None:
+    await park(message.topic, message.partition, message.offset, message.timestamp, error[:2000], message.value or b"")
+
+
+async def run_app(app: faust.App) -> None:
+    """Run the worker until cancelled; raises what crashed it."""
+    await app.start()
+    try:
+        await app.wait_until_stopped()
+    finally:
+        await app.stop()
+    if app.crash_reason is not None:
+        raise app.crash_reason

@@ -1,0 +1,38 @@
+"""Fixtures: real servers, one set for each test module."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.pipeline import Pipeline
+from tests.servers import broker, database
+
+SMALL = (Path(__file__).parent / "data" / "small.toml").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def kafka() -> Iterator[str]:
+    """A broker's bootstrap servers."""
+    with broker() as bootstrap_servers:
+        yield bootstrap_servers
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of an empty database."""
+    with database() as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module")
+async def pipeline(kafka: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
+    """The small contract applied and all services running."""
+    running = Pipeline(tmp_path_factory.mktemp("services"), kafka, postgres)
+    await running.prepare(SMALL)
+    try:
+        await running.start()
+        yield running
+    finally:
+        await running.stop()

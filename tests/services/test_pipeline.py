@@ -1,0 +1,193 @@
+"""Usage in, statements and ceilings out: the whole way, with numbers that can be checked by hand.
+
+The tests of this file share one running stack and build on each other's usage, in the order they stand in.
+"""
+
+import asyncio
+import random
+from decimal import Decimal
+
+import aiokafka
+import pytest
+
+from services.avro import codec
+from services.contract.model import payer
+from services.kafka import ALERTS, raw_topic
+from tests.pipeline import Pipeline, event
+
+MARCH = "2016-03"
+
+
+def totals(invoices: list) -> dict[str, Decimal]:
+    return {each.statement.institution: each.statement.exact for each in invoices}
+
+
+async def test_each_charge_model_and_allocation_key(pipeline: Pipeline):
+    events = [
+        event("beta-north", 1, subject="EP", quantity="150"),  # 100 x 0.06 + 50 x 0.05 = 8.50
+        event("beta-south", 1, subject="EP", quantity="50", region="be-brussels"),  # on the same meter: 50 x 0.05 = 2.50
+        event("beta-north", 2, subject="EDA", quantity="100"),  # 6.00
+        event("beta-north", 3, subject="EP", item="traffic", quantity="1500"),  # with EDA's 500: 1000 x 0.09 + 1000 x 0.07
+        event("beta-north", 4, subject="EDA", item="traffic", quantity="500"),  # = 160, of which EDA a quarter
+        event("beta-north", 5, subject="pool/mail", quantity="10"),  # 0.60: EP 0.30, EDA 0.18, EC/DIGIT 0.12
+        event("beta-north", 6, subject="pool/desk", quantity="10"),  # 0.60: 0.20 each
+        event("beta-north", 7, subject="pool/backup", quantity="100"),  # 6.00 by direct use: EP 131, EDA 46, EC 0
+    ]
+    random.Random(1).shuffle(events)
+    await pipeline.push("beta-north", [each for each in events if b"beta-north" in each])
+    await pipeline.push("beta-south", [each for each in events if b"beta-south" in each])
+    await pipeline.through()
+    expected = {
+        "EP": Decimal("131.50") + 6 * Decimal(131) / Decimal(177),
+        "EDA": Decimal("46.38") + 6 * Decimal(46) / Decimal(177),
+        "EC": Decimal("0.32"),
+    }
+    found = totals(await pipeline.statements(MARCH))
+    assert found.keys() == expected.keys()
+    for institution, amount in expected.items():
+        assert abs(found[institution] - amount) < Decimal("1e-20")
+    assert sum(found.values()) == Decimal("178.20"), "to the last digit"
+    spent = await pipeline.spent()
+    assert spent["contract small"] == spent["lot 2"] == spent["award 2/BETA"] == Decimal("178.20")
+    assert spent["lot 1"] == 0
+
+
+async def test_repeats_cost_nothing_and_conflicts_are_shown(pipeline: Pipeline):
+    before = await pipeline.spent()
+    same, other = event("beta-north", 1, quantity="150"), event("beta-north", 1, quantity="151")
+    await pipeline.push("beta-north", [same, other, same])
+    await pipeline.through()
+    assert await pipeline.spent() == before
+    rejected = pipeline.json("rejections", "list", "--reason", "conflict")
+    assert [(each["provider"], each["event_id"]) for each in rejected] == [("beta-north", "1")]
+    known = pipeline.json("explain", "1", "--provider", "beta-north")
+    assert [each["conflict"] for each in known["came_again"]] == [False, True, False]
+
+
+async def test_what_is_refused_is_kept_whole_with_its_reason(pipeline: Pipeline):
+    refused = {
+        "malformed": [b"\xff\xfe garbage", b"", b"[" * 30_000, b'{"specversion": "1.0", "id": NaN}'],
+        "unknown_schema": [b"\xc3\x01" + b"\x00" * 20],
+        "too_large": [b"x" * 10_000_000],
+        "bad_time": [event("alpha", "t1", time="2016-03-01"), event("alpha", "t2", time="2016-02-30T00:00:00Z")],
+        "bad_quantity": [event("alpha", f"q{text}", quantity=text) for text in ("NaN", "1e400", "-0", "1" * 30)],
+        "wrong_provider": [event("alpha", "w", source="/providers/beta-north")],
+        "unknown_lot": [event("beta-north", "l", lot="1")],
+        "unknown_subject": [event("alpha", "s", subject="NATO")],
+        "unknown_item": [event("alpha", "i", item="mainframe")],
+        "no_price": [event("alpha", "p", item="traffic")],
+        "outside_contract": [event("alpha", "o", time="2015-12-31T22:59:59Z"), event("alpha", "o2", time="9999-12-31T23:59:59Z")],
+        "region_not_allowed": [event("alpha", "r", region="us-east-1")],
+        "correction": [event("alpha", "c").replace(b'"lot"', b'"corrects": "x", "lot"')],
+    }  # fmt: skip
+    refused["in_future"] = [refused["outside_contract"].pop()]
+    avro = codec("usage_event").encode(
+        {"id": "a", "source": "/providers/alpha", "time": "2016-03-02T10:00:00Z", "subject": "EP", "lot": "2",
+         "item": "vm", "quantity": "1", "region": "fr-paris"}
+    )  # fmt: skip
+    refused["malformed"].append(avro[:-3])
+    before = {row["reason"]: row["n"] for row in await pipeline.fetch(_BY_REASON)}
+    for reason, messages in refused.items():
+        await pipeline.push("beta-north" if reason == "unknown_lot" else "alpha", messages)
+    await pipeline.push("alpha", [avro])
+    await pipeline.through()
+    after = {row["reason"]: row["n"] for row in await pipeline.fetch(_BY_REASON)}
+    assert {reason: count - before.get(reason, 0) for reason, count in after.items() if count != before.get(reason, 0)} == {
+        reason: len(messages) for reason, messages in refused.items()
+    }
+    kept = await pipeline.fetch("select payload from ingest.rejection where payload is not null")
+    assert {row["payload"] for row in kept} >= {each for messages in refused.values() for each in messages}
+    assert pipeline.json("explain", "a", "--provider", "alpha")["price"]["amount"] == "0.05"
+
+
+async def test_a_mended_contract_lets_rejections_through_again(pipeline: Pipeline, tmp_path):
+    from tests.conftest import SMALL  # noqa: PLC0415
+
+    mended = SMALL.replace(
+        '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n',
+        '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "0.01"\n',
+    )  # fmt: skip
+    file = tmp_path / "mended.toml"
+    file.write_text(mended)
+    pipeline.command("contract", "apply", str(file), status=1)  # a tariff that has priced usage can't be edited
+    mended = SMALL.replace('code = "traffic"', 'code = "mainframe"\nname = "Mainframe"\nunit = "hour"\n\n[[items]]\ncode = "traffic"')
+    mended += '\n[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-03-02\n[tariffs.prices.vm]\nmodel = "per_unit"\nprice = "0.05"\n'
+    mended += '[tariffs.prices.mainframe]\nmodel = "per_unit"\nprice = "2"\n'
+    file.write_text(mended)
+    pipeline.command("contract", "apply", str(file))
+    await asyncio.sleep(2.5)  # the services look for a new version every second
+    assert pipeline.json("rejections", "replay", "--reason", "unknown_item") == {"replayed": 1}
+    assert pipeline.json("rejections", "replay", "--reason", "unknown_item") == {"replayed": 0}
+    await pipeline.through()
+    assert pipeline.json("explain", "i", "--provider", "alpha")["price"]["amount"] == "2"
+
+
+async def test_alerts_are_published_once_each(pipeline: Pipeline):
+    await pipeline.push("alpha", [event("alpha", f"big-{n}", subject="EDA", lot="1", quantity="1000") for n in range(4)])
+    await pipeline.through()
+    await asyncio.sleep(1.5)
+    async with aiokafka.AIOKafkaConsumer(ALERTS, bootstrap_servers=pipeline.kafka, auto_offset_reset="earliest") as reader:
+        polled = await reader.getmany(timeout_ms=3000)
+    alerts = [codec("alert").decode(record.value) for records in polled.values() for record in records]
+    said = sorted((each["level"], each["code"], each["threshold"]) for each in alerts)
+    assert ("award", "1/ALPHA", 75) in said
+    assert ("lot", "1", 50) in said
+    assert ("contract", "small", 50) in said
+    assert ("institution", "EP", 50) in said
+    assert len(said) == len(set(said))
+
+
+async def test_the_audit_is_clean_and_says_what_breaks(pipeline: Pipeline):
+    assert await pipeline.audit() == []
+    assert pipeline.json("audit")["clean"] is True
+
+
+async def test_a_closed_month_stands_and_what_comes_later_goes_on_the_next(pipeline: Pipeline):
+    preview = await pipeline.statements(MARCH)
+    printed = pipeline.json("close", MARCH)
+    assert [each["number"] for each in printed] == [f"SMALL-2016-{n:06}" for n in range(1, len(printed) + 1)]
+    closed = await pipeline.statements(MARCH)
+    assert [each.statement for each in closed] == [each.statement for each in preview]
+    assert "closed already" in pipeline.command("close", MARCH, status=1)
+    await pipeline.push("alpha", [event("alpha", "late", subject="EP", quantity="100")])
+    await pipeline.push("alpha", [event("alpha", "april", subject="EP", time="2016-03-31T22:00:00Z")])
+    await pipeline.through()
+    assert await pipeline.statements(MARCH) == closed
+    lines = [line for each in await pipeline.statements("2016-04") for line in each.statement.lines]
+    assert {(line.key.month, line.exact) for line in lines if not line.key.pool} == {
+        (MARCH, Decimal("5.00")), ("2016-04", Decimal("0.05")),
+    }  # fmt: skip
+    pipeline.command("close", "2016-04")
+    assert await pipeline.audit() == []
+
+
+async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
+    for table in ("rating.charge", "invoicing.posting", "invoicing.entry", "invoicing.invoice", "invoicing.invoice_line"):
+        for statement in (f"delete from {table}", f"truncate {table} cascade"):
+            with pytest.raises(Exception, match="append-only"):
+                await pipeline.fetch(statement)
+    with pytest.raises(Exception, match="append-only"):
+        await pipeline.fetch("update invoicing.posting set amount = 0")
+
+
+async def test_metrics_and_probes_tell_the_truth(pipeline: Pipeline):
+    import httpx  # noqa: PLC0415
+
+    async with httpx.AsyncClient(trust_env=False) as client:
+        for name, url in pipeline.probes.items():
+            assert (await client.get(f"{url}/healthz")).status_code == 200, name
+            assert (await client.get(f"{url}/readyz")).status_code == 200, name
+        ingest = (await client.get(f"{pipeline.probes['ingest']}/metrics")).text
+        invoicing = (await client.get(f"{pipeline.probes['invoicing']}/metrics")).text
+    assert 'plafond_events_total{outcome="accepted",provider="beta-north",service="ingest"}' in ingest
+    assert 'plafond_spent_ratio{code="2",level="lot"}' in invoicing
+    assert "plafond_freshness_seconds_bucket" in invoicing
+    assert "plafond_last_close_timestamp_seconds 1" in invoicing
+
+
+def test_subjects_of_the_same_payer_share_a_partition():
+    assert payer("EC/DIGIT") == payer("EC") == "EC"
+    assert raw_topic("alpha") == "usage.raw.alpha"
+
+
+_BY_REASON = "select reason, count(*)::int as n from ingest.rejection group by reason"
