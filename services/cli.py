@@ -2,7 +2,7 @@
 
 import typer
 
-from services.commands import contract
+from services.commands import audit, bill, contract, explain, month, price, rejections, service, stack
 
 app = typer.Typer(
     name="plafond",
@@ -13,6 +13,21 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(contract.app, name="contract")
+app.command("bill")(bill.bill_command)
+app.command("price")(price.price_command)
+app.command("statement")(month.statement_command)
+app.command("close")(month.close_command)
+app.command("ceilings")(month.ceilings_command)
+app.command("alerts")(month.alerts_command)
+app.add_typer(rejections.app, name="rejections")
+app.command("explain")(explain.explain_command)
+app.command("audit")(audit.audit_command)
+app.command("demo")(stack.demo_command)
+app.command("up")(stack.up_command)
+app.command("down")(stack.down_command)
+app.command("run")(service.run_service)
+app.command("migrate")(service.migrate_database)
+app.add_typer(service.topics_app, name="topics")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The audit: wait until what was under way is through, then check every identity in one snapshot."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,6 +29,13 @@ from services.kafka import (
 from services.postgres import Connection
 
 BREACHES_SHOWN = 20
+HOPS: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    (INGEST_GROUP, is_raw),
+    (RATING_GROUP, lambda topic: topic == ACCEPTED),
+    (INVOICING_GROUP, lambda topic: topic == CHARGES),
+    (RECORD_GROUP, lambda topic: topic == REJECTED),
+)
+"""Who reads what, in the way of the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,7 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
 async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
     """Wait until every group has read all that was there; return what is still behind when time is up."""
     deadline = asyncio.get_running_loop().time() + seconds
-    hops = (
-        (INGEST_GROUP, is_raw),
-        (RATING_GROUP, lambda topic: topic == ACCEPTED),
-        (INVOICING_GROUP, lambda topic: topic == CHARGES),
-        (RECORD_GROUP, lambda topic: topic == REJECTED),
-    )
-    for group, wanted in hops:
+    for group, wanted in HOPS:
         while behind := {topic: lag for topic, lag in (await offsets.lag(group, wanted)).items() if lag}:
             if asyncio.get_running_loop().time() > deadline:
                 return [f"{group} is {lag} messages behind on {topic}" for topic, lag in behind.items()]

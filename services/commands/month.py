@@ -1,8 +1,209 @@
 """plafond close, statement, ceilings, alerts: what finance and the coordinator ask for."""
 
-from typing import Annotated
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from services.commands.servers import DatabaseOption, on_database
+from services.contract.model import Contract
+from services.contract.money import plain
+from services.contract.months import first_day
+from services.contract_store import StoredContract, newest
+from services.invoicing.ceilings import Standing
+from services.invoicing.close import CloseError, Invoice, close_month
+from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
+from services.invoicing.read import ceilings_of, statements_of
+from services.output import Column, JsonOption, console, euros, fail, print_json, show
+from services.postgres import Connection
+
+T = TypeVar("T")
+
 MonthArgument = Annotated[str, typer.Argument(help="The month, like 2016-03.", metavar="MONTH")]
 InstitutionOption = Annotated[str | None, typer.Option(help="Only this institution.")]
+
+TOTAL_COLUMNS = [
+    Column("number", "invoice"), Column("institution", "institution"), Column("name", "name", cut=True),
+    Column("lines", "lines", right=True), Column("total", "total", right=True),
+]  # fmt: skip
+LINE_COLUMNS = [
+    Column("award", "award"), Column("item", "item"), Column("department", "department"), Column("pool", "pool"),
+    Column("usage_month", "month"), Column("quantity", "quantity", right=True), Column("unit", "unit"),
+    Column("amount", "amount", right=True),
+]  # fmt: skip
+CEILING_COLUMNS = [
+    Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
+    Column("spent", "spent", right=True), Column("left", "left", right=True), Column("per_cent", "%", right=True),
+]  # fmt: skip
+
+
+def close_command(month: MonthArgument, database_url: DatabaseOption, as_json: JsonOption = False) -> None:
+    """Close a month: settle what is provisional, number the invoices, and let nothing change any more.
+
+    Example: `plafond close 2016-03`
+    """
+    _check(month)
+
+    async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Invoice]]:
+        return stored.contract, await close_month(connection, stored, month)
+
+    try:
+        contract, invoices = _with_contract(database_url, work)
+    except CloseError as error:
+        fail(str(error))
+    show_totals(contract, invoices, title=f"Invoices of {month}", as_json=as_json)
+
+
+def statement_command(
+    month: MonthArgument,
+    database_url: DatabaseOption,
+    institution: InstitutionOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write CSV and JSON files into this folder instead.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show statements: as they stand while the month is open, as invoiced once it is closed.
+
+    Examples: `plafond statement 2016-03` for all totals, `plafond statement 2016-03 --institution EP` for the lines,
+    `plafond statement 2016-03 --out statements` for CSV and JSON files.
+    """
+    _check(month)
+
+    async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Invoice]]:
+        return stored.contract, await statements_of(connection, stored.contract, month)
+
+    contract, invoices = _with_contract(database_url, work)
+    if institution is not None:
+        if institution not in contract.institutions:
+            fail(f"the contract knows no institution {institution!r}")
+        invoices = [each for each in invoices if each.statement.institution == institution]
+    if out is not None:
+        _write(contract, invoices, out)
+    elif institution is None:
+        show_totals(contract, invoices, title=f"Statements of {month}, {_state(invoices)}", as_json=as_json)
+    else:
+        _show_lines(contract, invoices, month, as_json=as_json)
+
+
+def ceilings_command(database_url: DatabaseOption, as_json: JsonOption = False) -> None:
+    """Show every ceiling: what is spent, what is left.
+
+    Example: `plafond ceilings --json`
+    """
+
+    async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Standing]]:
+        return stored.contract, await ceilings_of(connection, stored.contract)
+
+    contract, found = _with_contract(database_url, work)
+    show_ceilings(contract, found, as_json=as_json)
+
+
+def alerts_command(database_url: DatabaseOption, as_json: JsonOption = False) -> None:
+    """Show the alerts that were raised, newest first.
+
+    Example: `plafond alerts`
+    """
+
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        rows = await connection.fetch(
+            "select raised_at, level, code, threshold, ceiling, spent, currency, published_at "
+            "from invoicing.alert order by raised_at desc, level, code, threshold desc"
+        )
+        return [dict(row) for row in rows]
+
+    columns = [
+        Column("raised_at", "raised"), Column("level", "level"), Column("code", "code"),
+        Column("threshold", "%", right=True), Column("spent", "spent", right=True),
+        Column("ceiling", "ceiling", right=True), Column("published_at", "published"),
+    ]  # fmt: skip
+    rows = on_database(database_url, work)
+    if not as_json:
+        rows = [{**row, "spent": euros(row["spent"]), "ceiling": euros(row["ceiling"])} for row in rows]
+    show(rows, columns, title="Alerts", as_json=as_json)
+
+
+def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_json: bool) -> None:
+    """Print each institution's total."""
+    rows = [
+        {
+            "number": each.number,
+            "institution": each.statement.institution,
+            "name": contract.institutions[each.statement.institution].name,
+            "lines": len(each.statement.lines),
+            "total": due(contract, each.statement.total) if as_json else euros(each.statement.total),
+            "exact_total": plain(each.statement.exact),
+            "currency": contract.currency,
+        }
+        for each in invoices
+    ]
+    show(rows, TOTAL_COLUMNS if any(row["number"] for row in rows) else TOTAL_COLUMNS[1:], title=title, as_json=as_json)
+    if not as_json:
+        whole = sum((each.statement.total for each in invoices), Decimal(0))
+        console.print(
+            f"{len(invoices)} institutions, {euros(whole)} {contract.currency}", style="bold", highlight=False
+        )
+
+
+def show_ceilings(contract: Contract, found: list[Standing], *, as_json: bool) -> None:
+    """Print ceilings, and the levels without one that have spending."""
+    if as_json:
+        print_json([ceiling_row(contract, each) for each in found])
+        return
+    rows = [
+        {
+            "level": each.key.level,
+            "code": each.key.code,
+            "ceiling": "" if each.ceiling is None else euros(each.ceiling),
+            "spent": euros(each.spent),
+            "left": "" if each.left is None else euros(each.left),
+            "per_cent": "" if each.per_cent is None else f"{each.per_cent:.1f}",
+        }
+        for each in found
+    ]
+    show(rows, CEILING_COLUMNS, title=f"Ceilings, {contract.currency}")
+
+
+def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"number": each.number, **statement_json(contract, each.statement)} for each in invoices])
+        return
+    if not invoices:
+        console.print(f"no usage in {month}")
+    for each in invoices:
+        name = contract.institutions[each.statement.institution].name
+        rows = [line_row(contract, each.statement, line) for line in each.statement.lines]
+        show(rows, LINE_COLUMNS, title=f"{each.number or 'Open'} {month} {name}")
+        console.print(f"total {euros(each.statement.total)} {contract.currency}", style="bold", highlight=False)
+
+
+def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for each in invoices:
+        name = each.statement.institution
+        (out / f"{name}.csv").write_text(statement_csv(contract, [each.statement]), "utf-8", newline="")
+        data = {"number": each.number, **statement_json(contract, each.statement)}
+        (out / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    console.print(f"wrote {2 * len(invoices)} files to {out}", highlight=False)
+
+
+def _state(invoices: list[Invoice]) -> str:
+    return "closed" if any(each.number for each in invoices) else "as they stand"
+
+
+def _with_contract(url: str, work: Callable[[Connection, StoredContract], Awaitable[T]]) -> T:
+    async def session(connection: Connection) -> T:
+        stored = await newest(connection)
+        if stored is None:
+            fail("no contract is applied yet: run `plafond contract apply FILE`")
+        return await work(connection, stored)
+
+    return on_database(url, session)
+
+
+def _check(month: str) -> None:
+    try:
+        first_day(month)
+    except ValueError as error:
+        fail(str(error), 2)

@@ -1,5 +1,7 @@
 """plafond rejections: what was not taken, and sending it through again."""
 
+import sys
+import uuid
 from typing import Annotated, Any
 
 import typer
@@ -16,12 +18,13 @@ ProviderOption = Annotated[str | None, typer.Option(help="Only this provider.")]
 
 _LIST = """
 select rejection, provider, event_id, reason, explanation, topic, partition, "offset", received_at, version,
-       encode(payload, 'escape') as payload,
+       left(encode(payload, 'escape'), 4000) as payload,
        (select max(replayed_at) from ingest.replay where replay.rejection = rejection.rejection) as replayed_at
 from ingest.rejection
 where ($1::text is null or reason = $1) and ($2::text is null or provider = $2)
 order by received_at desc, topic, partition, "offset" desc limit $3
 """
+_PAYLOAD = "select payload from ingest.rejection where rejection = $1"
 _SUMMARY = """
 select reason, provider, count(*) as events, min(received_at) as first, max(received_at) as last
 from ingest.rejection where ($1::text is null or reason = $1) and ($2::text is null or provider = $2)
@@ -51,6 +54,21 @@ def list_rejections(
         Column("event_id", "event", cut=True), Column("explanation", "why"),
     ]  # fmt: skip
     show(rows, columns, title=f"Rejections, newest {len(rows)}", as_json=as_json)
+
+
+@app.command("show")
+def show_rejection(
+    rejection: Annotated[uuid.UUID, typer.Argument(help="Its id, as `list --json` gives it.", metavar="REJECTION")],
+    database_url: DatabaseOption,
+) -> None:
+    """Write the original message of one rejection to standard output, byte for byte.
+
+    Example: `plafond rejections show 0b9d… > message.json`
+    """
+    rows = on_database(database_url, lambda connection: _fetch(connection, _PAYLOAD, rejection))
+    if not rows:
+        fail(f"there is no rejection {rejection}")
+    sys.stdout.buffer.write(rows[0]["payload"] or b"")
 
 
 @app.command("summary")

@@ -204,14 +204,15 @@ class Contract:
         return frozenset(payers | departments | {f"pool/{code}" for code in self.pools})
 
     @cached_property
-    def _instants(self) -> tuple[datetime, ...]:
+    def period_starts(self) -> tuple[datetime, ...]:
+        """The instants at which a new period begins: `period` counts those that an instant has reached."""
         days = {first_day(month) for month in months_between(month_of(self.starts), next_month(month_of(self.ends)))}
         days |= {self.starts, self.ends} | {tariff.valid_from for tariff in self.tariffs}
         return tuple(midnight(day, self.zone) for day in sorted(days))
 
     def period(self, instant: datetime) -> int:
         """Number the stretch of time an instant lies in; within one, month and tariffs are the same for all."""
-        return bisect_right(self._instants, instant)
+        return bisect_right(self.period_starts, instant)
 
     def covers(self, instant: datetime) -> bool:
         """Tell whether the contract runs at that instant."""

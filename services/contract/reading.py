@@ -6,29 +6,26 @@ reading of a file finds all its problems.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from services.contract.money import PRICE_DIGITS, PRICE_LIMIT, QUANTITY_DIGITS, QUANTITY_LIMIT, decimals
+from services.contract.problems import Problem, one_of, show
 
 CODE_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?\Z")
 CODE_FORM = "1 to 64 letters, digits, '.', '_' or '-', beginning and ending with a letter or digit"
-_NUMBER = re.compile(r"-?\d+(\.\d+)?\Z")
+COUNTRY_PATTERN = re.compile(r"[A-Z]{2}\Z")
+ENTRIES_MAX = 10_000
+MONEY_MAX = Decimal(10) ** 15
+YEAR_MIN, YEAR_MAX = 2000, 2199
+_NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
+_WORD = re.compile(r"\w+")
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """One mistake in a contract file: where it is, what was found, what would be right."""
-
-    place: str
-    found: str
-    wanted: str
-
-    def __str__(self) -> str:
-        return f"{self.place}: found {self.found}; wanted {self.wanted}"
+__all__ = ["CODE_FORM", "CODE_PATTERN", "Problem", "Section"]
 
 
 @dataclass(slots=True)
@@ -42,8 +39,9 @@ class Section:
 
     def problem(self, key: str, found: str, wanted: str) -> None:
         """Note a mistake at a key of this table ("" for the table itself)."""
+        key = key if key.isprintable() and len(key) <= 80 else show(key)
         place = f"{self.place}.{key}" if self.place and key else self.place or key
-        self.problems.append(Problem(place, found, wanted))
+        self.problems.append(Problem(place or "the file", found, wanted))
 
     def value(self, key: str, form: str, *, required: bool = True) -> Any:
         """Return what stands at a key, of whatever type, and count the key as known."""
@@ -59,7 +57,7 @@ class Section:
         if value is None:
             return None
         if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value.strip()) <= at_most:
-            self.problem(key, _show(value), form)
+            self.problem(key, show(value), form)
             return None
         return value
 
@@ -69,7 +67,7 @@ class Section:
         if value is None:
             return None
         if not isinstance(value, str) or not CODE_PATTERN.match(value):
-            self.problem(key, _show(value), CODE_FORM)
+            self.problem(key, show(value), CODE_FORM)
             return None
         return value
 
@@ -80,18 +78,39 @@ class Section:
         if value is None:
             return default
         if value not in choices:
-            self.problem(key, _show(value), form)
+            self.problem(key, show(value), form)
             return None
         return str(value)
 
+    def reference(self, key: str, known: Collection[str], what: str) -> str | None:
+        """Return a code that is defined elsewhere: one of `known`, which are called `what`."""
+        value = self.value(key, f"one of the {what}")
+        if value is None:
+            return None
+        if not isinstance(value, str) or value not in known:
+            self.problem(key, show(value), one_of(known, what, value))
+            return None
+        return value
+
+    def country(self, key: str) -> str | None:
+        """Return a country's code (ISO 3166-1 alpha-2)."""
+        form = 'a country\'s two capital letters, like "BE"'
+        value = self.value(key, form)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not COUNTRY_PATTERN.match(value):
+            self.problem(key, show(value), form)
+            return None
+        return value
+
     def day(self, key: str, *, required: bool = True) -> date | None:
         """Return a TOML local date."""
-        form = "a date like 2016-01-01, without quotes"
+        form = f"a date like 2016-01-01, without quotes, from the year {YEAR_MIN} to {YEAR_MAX}"
         value = self.value(key, form, required=required)
         if value is None:
             return None
-        if not isinstance(value, date) or isinstance(value, datetime):
-            self.problem(key, _show(value), form)
+        if not isinstance(value, date) or isinstance(value, datetime) or not YEAR_MIN <= value.year <= YEAR_MAX:
+            self.problem(key, show(value), form)
             return None
         return value
 
@@ -102,25 +121,25 @@ class Section:
         if value is None:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self.problem(key, _show(value), form)
+            self.problem(key, show(value), form)
             return None
         return value
 
     def number(self, key: str, digits: int, low: Decimal, high: Decimal, *, required: bool = True) -> Decimal | None:
         """Return a decimal from low to high with at most `digits` decimals, written as text or as a TOML number."""
-        form = f'a decimal from {low:f} to {high:f} with at most {digits} decimals, like "12.5"'
+        form = f"a decimal from {low:f} to {high:f} with at most {digits} decimals"
         value = self.value(key, form, required=required)
         if value is None:
             return None
         number = _decimal(value)
         if number is None or not low <= number <= high or decimals(number) > digits:
-            self.problem(key, _show(value), form)
+            self.problem(key, show(value), form)
             return None
         return number
 
     def money(self, key: str, *, required: bool = True) -> Decimal | None:
-        """Return an amount above or at zero with at most 2 decimals: a ceiling or a budget."""
-        return self.number(key, 2, Decimal(0), Decimal(10) ** 15, required=required)
+        """Return an amount above zero with at most 2 decimals: a ceiling or a budget."""
+        return self.number(key, 2, Decimal("0.01"), MONEY_MAX, required=required)
 
     def price(self, key: str) -> Decimal | None:
         """Return a price of one unit: zero or more, at most 12 decimals."""
@@ -130,41 +149,65 @@ class Section:
         """Return a quantity: zero or more, at most 15 decimals."""
         return self.number(key, QUANTITY_DIGITS, Decimal(0), QUANTITY_LIMIT, required=required)
 
-    def texts(self, key: str, *, required: bool = True) -> list[str]:
-        """Return a list of texts, each only once."""
-        form = "a list of texts, each only once"
-        value = self.value(key, form, required=required)
+    def texts(self, key: str) -> list[str]:
+        """Return a list of at least one text, each only once."""
+        form = f"a list of 1 to {ENTRIES_MAX} texts, each only once"
+        value = self.value(key, form)
         if value is None:
             return []
-        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-            self.problem(key, _show(value), form)
+        if (
+            not isinstance(value, list)
+            or not 1 <= len(value) <= ENTRIES_MAX
+            or not all(isinstance(each, str) for each in value)
+        ):
+            self.problem(key, show(value), form)
             return []
+        seen: set[str] = set()
         for index, each in enumerate(value):
-            if each in value[:index]:
-                self.problem(f"{key}[{index}]", f"{each!r} again", "each only once")
+            if each in seen:
+                self.problem(f"{key}[{index}]", f"{show(each)} again", "each only once")
+            seen.add(each)
         return list(dict.fromkeys(value))
+
+    def integers(self, key: str, low: int, high: int, *, default: list[int]) -> list[int]:
+        """Return a list of whole numbers from low to high, each above the one before it."""
+        form = f"a list of whole numbers from {low} to {high}, each above the one before it"
+        value = self.value(key, form, required=False)
+        if value is None:
+            return default
+        if (
+            not isinstance(value, list)
+            or not all(isinstance(each, int) and not isinstance(each, bool) and low <= each <= high for each in value)
+            or any(upper <= lower for lower, upper in pairwise(value))
+        ):
+            self.problem(key, show(value), form)
+            return default
+        return value
 
     def child(self, key: str, *, required: bool = True) -> "Section | None":
         """Return the table at a key."""
-        value = self.value(key, "a table", required=required)
+        form = f"a table of 1 to {ENTRIES_MAX} entries"
+        value = self.value(key, form, required=required)
         if value is None:
             return None
-        if not isinstance(value, Mapping):
-            self.problem(key, _show(value), "a table")
+        if not isinstance(value, Mapping) or not 1 <= len(value) <= ENTRIES_MAX:
+            self.problem(key, show(value), form)
             return None
         return self.inside(key, value)
 
     def tables(self, key: str, *, at_least: int = 0, label: str = "code") -> list["Section"]:
         """Return an array of tables; a table's place carries its label where it has one: lots[2]."""
-        form = f"at least {at_least} of [[{key}]]" if at_least else f"tables [[{key}]]"
+        form = f"from {at_least} to {ENTRIES_MAX} tables [[{key}]]"
         value = self.value(key, form, required=at_least > 0)
         if value is None:
             return []
-        if not isinstance(value, list) or not all(isinstance(each, Mapping) for each in value):
-            self.problem(key, _show(value), form)
+        if (
+            not isinstance(value, list)
+            or not all(isinstance(each, Mapping) for each in value)
+            or not at_least <= len(value) <= ENTRIES_MAX
+        ):
+            self.problem(key, show(value), form)
             return []
-        if len(value) < at_least:
-            self.problem(key, "none", form)
         return [self.inside(f"{key}[{_label(each, label, index)}]", each) for index, each in enumerate(value)]
 
     def inside(self, key: str, table: Mapping[str, Any]) -> "Section":
@@ -195,11 +238,11 @@ def _decimal(value: object) -> Decimal | None:
     return None
 
 
-def _label(table: Mapping[str, Any], key: str, index: int) -> str:
-    label = table.get(key)
-    return label if isinstance(label, str) and len(label) <= 64 else str(index)
-
-
-def _show(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _label(table: Mapping[str, Any], label: str, index: int) -> str:
+    """Fill in a label like lot/supplier, whose words are keys; where the table lacks one of them, return its number."""
+    parts = {key: table.get(key) for key in _WORD.findall(label)}
+    if all(
+        isinstance(part, date | str) and str(part).isprintable() and len(str(part)) <= 64 for part in parts.values()
+    ):
+        return _WORD.sub(lambda word: str(parts[word[0]]), label)
+    return str(index)

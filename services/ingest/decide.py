@@ -51,6 +51,14 @@ class Accepted:
     digest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a well-formed event says: when its usage began, UTC, and its quantity in plain form."""
+
+    instant: datetime
+    quantity: str
+
+
 class Decider:
     """Decides under one contract version."""
 
@@ -60,32 +68,14 @@ class Decider:
 
     def decide(self, provider: str, event: UsageEvent, now: datetime) -> Accepted | Refusal:
         """Decide on an event that `provider` is known to have sent."""
-        if event.source != f"/providers/{provider}":
-            return Refusal(Reason.WRONG_PROVIDER, f"source {_show(event.source)} sent by {_show(provider)}")
-        if not (1 <= len(event.id) <= ID_LENGTH_MAX and event.id.isprintable()):
-            return Refusal(Reason.MALFORMED, f"id {_show(event.id)}; wanted 1 to {ID_LENGTH_MAX} printable characters")
-        if len(event.resource) > RESOURCE_LENGTH_MAX or not event.resource.isprintable():
-            return Refusal(
-                Reason.MALFORMED,
-                f"resource {_show(event.resource)}; wanted at most {RESOURCE_LENGTH_MAX} printable characters",
-            )
-        if event.corrects:
-            return Refusal(Reason.CORRECTION, f"corrects {_show(event.corrects)}")
-        instant = read_time(event.time)
-        if isinstance(instant, Refusal):
-            return instant
-        if instant > now + CLOCK_SKEW_MAX:
-            return Refusal(
-                Reason.IN_FUTURE, f"{_show(event.time)} with the clock at {now.isoformat(timespec='seconds')}"
-            )
-        quantity = read_quantity(event.quantity)
-        if isinstance(quantity, Refusal):
-            return quantity
-        use = self.use(provider, event.lot, event.item, event.subject, event.region, instant)
+        form = check_form(provider, event, now)
+        if isinstance(form, Refusal):
+            return form
+        use = self.use(provider, event.lot, event.item, event.subject, event.region, form.instant)
         if isinstance(use, Refusal):
             return use
-        time = (instant - _EPOCH) // _MICROSECOND
-        return Accepted(use, event.id, time, quantity, event.resource, digest(event, time, quantity))
+        time = (form.instant - _EPOCH) // _MICROSECOND
+        return Accepted(use, event.id, time, form.quantity, event.resource, digest(event, time, form.quantity))
 
     def use(self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime) -> Use | Refusal:
         """Return what the contract says of such usage at that instant."""
@@ -131,6 +121,26 @@ class Decider:
             contract.month(instant),
             tariff.valid_from.isoformat(),
         )
+
+
+def check_form(provider: str, event: UsageEvent, now: datetime) -> Form | Refusal:
+    """Check all that needs no contract: whose event it is, and that its id, time and quantity can be read."""
+    if event.source != f"/providers/{provider}":
+        return Refusal(Reason.WRONG_PROVIDER, f"source {_show(event.source)} sent by {_show(provider)}")
+    if not (1 <= len(event.id) <= ID_LENGTH_MAX and event.id.isprintable()):
+        return Refusal(Reason.MALFORMED, f"id {_show(event.id)}; wanted 1 to {ID_LENGTH_MAX} printable characters")
+    if len(event.resource) > RESOURCE_LENGTH_MAX or not event.resource.isprintable():
+        form = f"at most {RESOURCE_LENGTH_MAX} printable characters"
+        return Refusal(Reason.MALFORMED, f"resource {_show(event.resource)}; wanted {form}")
+    if event.corrects:
+        return Refusal(Reason.CORRECTION, f"corrects {_show(event.corrects)}")
+    instant = read_time(event.time)
+    if isinstance(instant, Refusal):
+        return instant
+    if instant > now + CLOCK_SKEW_MAX:
+        return Refusal(Reason.IN_FUTURE, f"{_show(event.time)} with the clock at {now.isoformat(timespec='seconds')}")
+    quantity = read_quantity(event.quantity)
+    return quantity if isinstance(quantity, Refusal) else Form(instant, quantity)
 
 
 def read_time(text: str) -> datetime | Refusal:

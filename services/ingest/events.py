@@ -58,11 +58,18 @@ _JSON = msgspec.json.Decoder(CloudEvent)
 
 def read(message: bytes) -> UsageEvent | Refusal:
     """Read one event in either form."""
-    if len(message) > EVENT_SIZE_MAX:
-        return Refusal(Reason.TOO_LARGE, f"{len(message)} bytes; at most {EVENT_SIZE_MAX}")
+    if refusal := too_large(message):
+        return refusal
     if message[:2] == MARKER:
         return _read_avro(message)
     return read_json(message)
+
+
+def too_large(message: bytes) -> Refusal | None:
+    """Refuse a message that is larger than an event may be."""
+    if len(message) <= EVENT_SIZE_MAX:
+        return None
+    return Refusal(Reason.TOO_LARGE, f"{len(message)} bytes; at most {EVENT_SIZE_MAX}")
 
 
 def read_json(message: bytes) -> UsageEvent | Refusal:

@@ -30,7 +30,7 @@ class ChargeModel(Protocol):
 
     @classmethod
     def read(cls, section: Section) -> Self | None:
-        """Read the model's part of a price; None when problems were noted in the section."""
+        """Read the model's part of a price, noting problems in the section; None where there is nothing to read."""
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity, exact; a negative quantity has a negative price."""

@@ -7,6 +7,7 @@ negative quantity, which only corrections bring about, is priced at the first ti
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from typing import ClassVar, Self
 
 from services.contract.money import ZERO, multiply, plain, subtract, total
@@ -33,16 +34,14 @@ class Graduated:
     def read(cls, section: Section) -> Self | None:
         """Read `tiers`; every bound above the one before it, only the last tier open."""
         sections = section.tables("tiers", at_least=1)
-        tiers = [tier for each in sections if (tier := _read_tier(each, is_last=each is sections[-1]))]
-        if len(tiers) < len(sections) or not sections:
-            return None
-        for lower, upper, place in zip(tiers, tiers[1:], sections[1:], strict=False):
-            if lower.up_to is not None and upper.up_to is not None and upper.up_to <= lower.up_to:
+        tiers = [_read_tier(each, is_last=each is sections[-1]) for each in sections]
+        bounds = [(place, tier.up_to) for place, tier in zip(sections, tiers, strict=True) if tier.up_to is not None]
+        for (_, lower), (place, upper) in pairwise(bounds):
+            if upper <= lower:
                 place.problem(
-                    "up_to", f"{plain(upper.up_to)}, at or below the bound before it", f"more than {plain(lower.up_to)}"
+                    "up_to", f"{plain(upper)}, not above the bound before it", f"a bound above {plain(lower)}"
                 )
-                return None
-        return cls(tuple(tiers))
+        return cls(tuple(tiers)) if tiers else None
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the sum over the tiers of the part in each, at its price."""
@@ -66,19 +65,16 @@ class Graduated:
             lower = tier.up_to
 
 
-def _read_tier(section: Section, *, is_last: bool) -> Tier | None:
+def _read_tier(section: Section, *, is_last: bool) -> Tier:
+    """Read a tier; what can't be read is noted, and its price stands at zero."""
     price = section.price("price")
     up_to = section.quantity("up_to", required=not is_last)
-    if is_last and up_to is not None:
-        section.problem("up_to", f"{plain(up_to)}: usage above it has no price", "no up_to: the last tier is open")
-        return None
-    if up_to is not None and up_to <= 0:
-        section.problem("up_to", plain(up_to), "a bound above 0")
-        return None
     section.done()
-    if price is None or (up_to is None and not is_last):
-        return None
-    return Tier(up_to, price)
+    if up_to is not None and is_last:
+        section.problem("up_to", f"{plain(up_to)}: usage above it has no price", "no up_to: the last tier is open")
+    elif up_to is not None and up_to <= 0:
+        section.problem("up_to", plain(up_to), "a bound above 0")
+    return Tier(up_to, ZERO if price is None else price)
 
 
 def _name(lower: Decimal, up_to: Decimal | None) -> str:

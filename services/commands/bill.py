@@ -1,0 +1,125 @@
+"""plafond bill: usage files priced under a contract, without any server."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import typer
+
+from services.contract.model import Contract
+from services.contract.months import first_day
+from services.ingest.reasons import TEXTS, Reason
+from services.offline.bill import Bill, Usage, bill, read_usage
+from services.offline.contract_file import contract_in
+from services.offline.readers import read_mapping, workplace
+from services.offline.source import Format, UsageFileError
+from services.offline.write import summary, write
+from services.output import Column, JsonOption, console, errors, euros, fail, print_json, show
+
+_CAME_IN = [Column("what", "what"), Column("events", "events", right=True)]
+_REASONS = [Column("reason", "reason"), Column("events", "events", right=True), Column("text", "which means")]
+_TOTALS = [
+    Column("month", "month"), Column("institution", "institution"), Column("lines", "lines", right=True),
+    Column("total", "total", right=True),
+]  # fmt: skip
+_CEILINGS = [
+    Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
+    Column("spent", "spent", right=True), Column("left", "left", right=True), Column("per_cent", "%", right=True),
+]  # fmt: skip
+
+
+def bill_command(
+    contract: Annotated[Path, typer.Option(help="The contract file.", metavar="FILE")],
+    usage: Annotated[list[str], typer.Option(help="A usage file; - is standard input. Repeatable.", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="Where the statements go.", metavar="DIR")],
+    month: Annotated[str | None, typer.Option(help="Write only this month's statements, like 2016-03.")] = None,
+    form: Annotated[Format | None, typer.Option("--format", help="The files' form; else it is found out.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="For FOCUS and OpenDC files: what they don't say.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Price usage files under a contract and write statements, rejections and ceilings.
+
+    Usage comes as CSV, Parquet, JSON lines of CloudEvents, a cloud bill in FOCUS form, or an OpenDC trace; .gz and .zst
+    too. All files are taken together: tiers and ceilings count everything, whatever --month writes.
+
+    Examples:
+
+    `plafond bill --contract deploy/contracts/cloud-i.toml --usage march.csv --out bills`
+
+    `zcat *.jsonl.gz | plafond bill --contract deploy/contracts/cloud-i.toml --usage - --month 2016-03 --out bills`
+
+    `plafond bill --contract deploy/contracts/cloud-i.toml --usage deploy/usage/bitbrains_small_trace.parquet
+    --map deploy/usage/bitbrains.toml --out bills`
+    """
+    if month is not None:
+        try:
+            first_day(month)
+        except ValueError as error:
+            fail(str(error), 2)
+    agreed = contract_in(contract)
+    try:
+        with workplace() as place, _progress() as report:
+            read = read_usage(place, usage, form, read_mapping(mapping) if mapping else None, report)
+            made = bill(agreed, read, datetime.now(UTC), report)
+            if month is not None:
+                made = replace(made, statements={key: each for key, each in made.statements.items() if key == month})
+            report("writing")
+            files = write(out, agreed, read, made)
+    except UsageFileError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror or error}")
+    except duckdb.OutOfMemoryException as error:
+        fail(f"not enough memory or disk: {str(error).splitlines()[0]}")
+    if as_json:
+        print_json(summary(agreed, read, made))
+    else:
+        _show(agreed, read, made)
+        console.print(f"\n{files} files in {out}", highlight=False, markup=False)
+
+
+def _show(contract: Contract, usage: Usage, made: Bill) -> None:
+    came_in = {"accepted": made.accepted, "repeats": made.repeats, "rejected": sum(made.rejected.values())}
+    rows = [{"what": what, "events": f"{events:,}"} for what, events in ({"read": made.read} | came_in).items()]
+    show(rows, _CAME_IN, title=f"Usage from {len(usage.files)} files")
+    if made.rejected:
+        reasons = [
+            {"reason": each, "events": f"{events:,}", "text": TEXTS[Reason(each)]}
+            for each, events in made.rejected.items()
+        ]
+        show(reasons, _REASONS, title="\nRejected")
+    totals = [
+        {"month": month, "institution": each.institution, "lines": len(each.lines), "total": euros(each.total)}
+        for month, statements in made.statements.items()
+        for each in statements
+    ]
+    show(totals, _TOTALS, title=f"\nStatements, {contract.currency}")
+    ceilings = [
+        {
+            "level": each.key.level.value,
+            "code": each.key.code,
+            "ceiling": None if each.ceiling is None else euros(each.ceiling),
+            "spent": euros(each.spent),
+            "left": None if each.left is None else euros(each.left),
+            "per_cent": each.per_cent,
+        }
+        for each in made.standings
+    ]
+    show(ceilings, _CEILINGS, title=f"\nCeilings, {contract.currency}")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Show what is being done, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with errors.status("starting") as status:
+        yield lambda what: status.update(f"{what} …")

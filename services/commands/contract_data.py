@@ -1,0 +1,191 @@
+"""A contract as plain data, and as tables for people."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from services.contract.model import AllocationKey, Contract, Tariff
+from services.contract.money import plain
+from services.contract.tariff.graduated import Graduated
+from services.contract.tariff.per_unit import PerUnit
+from services.output import Column, console, euros, show
+
+
+def summary(contract: Contract) -> dict[str, Any]:
+    """Return a contract in brief."""
+    return {
+        "code": contract.code,
+        "name": contract.name,
+        "currency": contract.currency,
+        "starts": contract.starts,
+        "ends": contract.ends - timedelta(days=1),
+        "counts": {
+            "lots": len(contract.lots),
+            "suppliers": len(contract.suppliers),
+            "awards": len(contract.awards),
+            "providers": len(contract.providers),
+            "regions": len(contract.regions),
+            "items": len(contract.items),
+            "tariffs": len(contract.tariffs),
+            "prices": sum(len(tariff.prices) for tariff in contract.tariffs),
+            "institutions": len(contract.institutions),
+            "departments": sum(len(each.departments) for each in contract.institutions.values()),
+            "pools": len(contract.pools),
+        },
+        "ceilings": {
+            "contract": contract.ceiling,
+            **{f"lot {lot.code}": lot.ceiling for lot in contract.lots.values()},
+            **{f"award {code}": each.ceiling for code, each in contract.awards.items() if each.ceiling is not None},
+        },
+    }
+
+
+def as_data(contract: Contract) -> dict[str, Any]:
+    """Return a whole contract; `ends` is a phase's last day, as in the file."""
+    return {
+        "code": contract.code,
+        "name": contract.name,
+        "currency": contract.currency,
+        "time_zone": contract.zone.key,
+        "ceiling": contract.ceiling,
+        "alert_thresholds": contract.thresholds,
+        "grace_days": contract.grace_days,
+        "phases": [
+            {"name": each.name, "starts": each.starts, "ends": each.ends - timedelta(days=1)}
+            for each in contract.phases
+        ],
+        "regions": [asdict(each) for each in contract.regions.values()],
+        "items": [asdict(each) for each in contract.items.values()],
+        "lots": [asdict(each) for each in contract.lots.values()],
+        "suppliers": [asdict(each) for each in contract.suppliers.values()],
+        "providers": [asdict(each) for each in contract.providers.values()],
+        "awards": [asdict(each) for each in contract.awards.values()],
+        "tariffs": [_tariff(each) for each in contract.tariffs],
+        "institutions": [asdict(each) for each in contract.institutions.values()],
+        "pools": [asdict(each) for each in contract.pools.values()],
+    }
+
+
+def _tariff(tariff: Tariff) -> dict[str, Any]:
+    prices = {
+        item: {"model": price.model.kind, "scope": price.scope, **asdict(price.model)}  # type: ignore[call-overload]
+        for item, price in tariff.prices.items()
+    }
+    return {"award": tariff.award, "valid_from": tariff.valid_from, "prices": prices}
+
+
+def print_contract(contract: Contract, version: int | None) -> None:
+    """Print a contract as tables."""
+    applied = f", version {version}" if version else ""
+    console.print(f"{contract.name} ({contract.code}{applied})", style="bold", highlight=False, markup=False)
+    console.print(
+        f"ceiling {euros(contract.ceiling)} {contract.currency}; alerts at "
+        f"{', '.join(f'{each} %' for each in contract.thresholds) or 'no threshold'}; months in {contract.zone.key}, "
+        f"closed {contract.grace_days} days after their end",
+        highlight=False,
+    )
+    _print_lots(contract)
+    _print_prices(contract)
+    _print_customers(contract)
+
+
+def _print_lots(contract: Contract) -> None:
+    show(
+        as_data(contract)["phases"],
+        [Column("name", "phase"), Column("starts", "from"), Column("ends", "to")],
+        title="\nPhases",
+    )
+    rows = []
+    for lot in contract.lots.values():
+        awards = [each for each in contract.awards.values() if each.lot == lot.code]
+        rows.append({"lot": lot.code, "name": lot.name, "ceiling": euros(lot.ceiling), "awards": len(awards)})
+    show(
+        rows,
+        [Column("lot", "lot"), Column("name", "name"), Column("ceiling", "ceiling", right=True),
+         Column("awards", "awards", right=True)],
+        title="\nLots",
+    )  # fmt: skip
+    show(
+        [
+            {
+                "award": each.code, "supplier": contract.suppliers[each.supplier].name,
+                "providers": ", ".join(each.providers),
+                "ceiling": euros(each.ceiling) if each.ceiling is not None else "the lot's",
+            }
+            for each in contract.awards.values()
+        ],
+        [Column("award", "award"), Column("supplier", "supplier"), Column("providers", "providers"),
+         Column("ceiling", "ceiling", right=True)],
+        title="\nAwards",
+    )  # fmt: skip
+    show(
+        [asdict(each) for each in contract.regions.values()],
+        [Column("code", "region"), Column("name", "name"), Column("country", "country")],
+        title="\nRegions",
+    )
+
+
+def _print_prices(contract: Contract) -> None:
+    columns = [
+        Column("item", "item"), Column("unit", "for a"), Column("price", contract.currency),
+        Column("scope", "tiers by"),
+    ]  # fmt: skip
+    for code, tariffs in contract.tariffs_by_award.items():
+        for tariff in tariffs:
+            show(list(_price_rows(contract, tariff)), columns, title=f"\nPrices of {code} from {tariff.valid_from}")
+
+
+def _price_rows(contract: Contract, tariff: Tariff) -> Iterator[dict[str, Any]]:
+    for item, price in tariff.prices.items():
+        tiered = not isinstance(price.model, PerUnit)
+        yield {
+            "item": item,
+            "unit": contract.items[item].unit,
+            "price": _price_text(price.model),
+            "scope": price.scope.value if tiered else "",
+        }
+
+
+def _price_text(model: object) -> str:
+    """Write a price in one line: 0.09 up to 1000, then 0.07."""
+    if isinstance(model, PerUnit):
+        return plain(model.price)
+    if isinstance(model, Graduated):
+        return ", then ".join(
+            plain(tier.price) + (f" up to {plain(tier.up_to)}" if tier.up_to is not None else "")
+            for tier in model.tiers
+        )
+    return str(model)
+
+
+def _print_customers(contract: Contract) -> None:
+    show(
+        [
+            {
+                "code": each.code, "name": each.name, "departments": len(each.departments) or None,
+                "budget": None if each.budget is None else euros(each.budget),
+            }
+            for each in contract.institutions.values()
+        ],
+        [Column("code", "institution"), Column("name", "name"), Column("departments", "departments", right=True),
+         Column("budget", "budget", right=True)],
+        title="\nInstitutions",
+    )  # fmt: skip
+    for each in contract.institutions.values():
+        if each.departments:
+            rows = [{"code": f"{each.code}/{code}", "name": name} for code, name in each.departments.items()]
+            show(rows, [Column("code", "department"), Column("name", "name")], title=f"\nDepartments of {each.code}")
+    pools = []
+    for pool in contract.pools.values():
+        fixed = pool.key is AllocationKey.WEIGHTS
+        members = [f"{member} {plain(weight)}" if fixed else member for member, weight in pool.weights.items()]
+        pools.append(
+            {"pool": f"pool/{pool.code}", "name": pool.name, "key": pool.key.value, "members": ", ".join(members)}
+        )
+    if pools:
+        show(
+            pools,
+            [Column("pool", "pool"), Column("name", "name"), Column("key", "split by"), Column("members", "members")],
+            title="\nPools",
+        )

@@ -1,0 +1,183 @@
+"""plafond up, down, demo: the whole system on this machine, without Docker."""
+
+import asyncio
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from services.commands.month import show_ceilings, show_totals
+from services.ingest.reasons import TEXTS, Reason
+from services.invoicing.documents import ceiling_row, due
+from services.output import Column, JsonOption, console, errors, fail, print_json, show
+from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
+from services.stack.local import LocalStack
+from services.stack.plafond import SERVICES, addresses_in, prepare, servers
+from services.stack.process import StackError
+
+FolderOption = Annotated[Path, typer.Option(help="Where data, logs and state are kept.")]
+
+
+def up_command(
+    folder: FolderOption = Path(".stack"),
+    contract: Annotated[Path, typer.Option(help="The contract to apply.")] = CONTRACT,
+    as_json: JsonOption = False,
+) -> None:
+    """Start Kafka, PostgreSQL and the services as local processes, and leave them running.
+
+    Examples: `plafond up`, `plafond up --contract my-contract.toml`
+    """
+    stack = LocalStack(folder)
+    try:
+        if set(SERVICES) <= set(stack.running()):
+            errors.print(f"the stack in {folder} runs already", highlight=False)
+            keys = {}
+        else:
+            plafond = servers(stack)
+            keys = asyncio.run(prepare(plafond, contract.read_text("utf-8")))
+            stack.start_service(*SERVICES)
+    except (StackError, OSError) as error:
+        fail(str(error), 3)
+    addresses = addresses_in(folder)
+    assert addresses is not None, "a stack that is up has its addresses"
+    if as_json:
+        print_json({"kafka": addresses.kafka, "database_url": addresses.database_url, "gateway": addresses.gateway,
+                    "probes": addresses.probes, "keys": keys})  # fmt: skip
+        return
+    console.print(
+        f"gateway   {addresses.gateway}/v1/usage, its documentation at {addresses.gateway}/docs", highlight=False
+    )
+    for name, url in addresses.probes.items():
+        console.print(f"{name:<9} {url}/metrics", highlight=False)
+    console.print(f"export PLAFOND_KAFKA={addresses.kafka}", highlight=False, soft_wrap=True)
+    console.print(f"export PLAFOND_DATABASE_URL={addresses.database_url}", highlight=False, soft_wrap=True)
+    for provider, key in keys.items():
+        console.print(f"key of {provider:<22} {key}", highlight=False, soft_wrap=True)
+
+
+def down_command(
+    folder: FolderOption = Path(".stack"),
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the data as well.")] = False,
+) -> None:
+    """Stop what `plafond up` started; the data stay unless --delete is given.
+
+    Example: `plafond down`
+    """
+    stack = LocalStack(folder)
+    stopped = stack.down()
+    console.print(f"stopped {', '.join(stopped)}" if stopped else f"nothing runs in {folder}", highlight=False)
+    if delete and folder.exists():
+        stack.postgres.destroy()
+        shutil.rmtree(folder)
+
+
+def demo_command(
+    folder: Annotated[Path, typer.Option(help="Where the demo keeps its data; emptied at the start.")] = Path(
+        ".stack/demo"
+    ),
+    as_json: JsonOption = False,
+) -> None:
+    """Push a month of real usage through the whole system and show what comes out; nothing is left running.
+
+    Example: `plafond demo`
+    """
+    began = time.monotonic()
+    _empty(folder)
+    try:
+        with _stages() as stage:
+            outcome = run_demo(folder, stage)
+    except (StackError, OSError) as error:
+        fail(str(error), 3)
+    seconds = time.monotonic() - began
+    if as_json:
+        _print_json(outcome, seconds)
+    else:
+        _print(outcome, seconds)
+    if any(each.breaches for each in outcome.findings):
+        raise typer.Exit(1)
+
+
+class _stages:  # noqa: N801 used as a function
+    """Shows stages as progress bars on a terminal, and as a line each where there is none."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=errors, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+
+    def __enter__(self) -> Callable[[str, int | None], Callable[[int], None]]:
+        self._progress.start()
+        return self._begin
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def _begin(self, what: str, steps: int | None) -> Callable[[int], None]:
+        if self._progress.disable:
+            errors.print(what, highlight=False)
+        task = self._progress.add_task(what, total=1 if steps is None else max(steps, 1))
+        if steps == 0:
+            self._progress.update(task, completed=1)
+        return lambda count: self._progress.advance(task, count)
+
+
+def _empty(folder: Path) -> None:
+    stack = LocalStack(folder)
+    if stack.running():
+        fail(f"a demo runs in {folder} already", 1)
+    if (folder / "state.json").exists():
+        stack.postgres.destroy()
+        shutil.rmtree(folder)
+
+
+def _print(outcome: Outcome, seconds: float) -> None:
+    counts = outcome.counts
+    rows: list[dict[str, Any]] = [
+        {"what": "came in", "events": f"{counts['came_in']:,}"},
+        {"what": "accepted", "events": f"{counts['accepted']:,}"},
+        {"what": "repeats, which cost nothing", "events": f"{counts['repeats']:,}"},
+        {"what": "rejected", "events": f"{counts['rejected']:,}"},
+    ]
+    rows += [
+        {"what": f"  {reason}: {TEXTS[Reason(reason)]}", "events": f"{count:,}"}
+        for reason, count in outcome.rejected.items()
+    ]
+    rows.append({"what": "refused by the gateway, never taken", "events": f"{outcome.sent.refused_at_door:,}"})
+    show(rows, [Column("what", "usage"), Column("events", "events", right=True)], title=f"\nUsage of {MONTH}")
+    console.print()
+    show_totals(outcome.contract, outcome.invoices, title=f"Invoices of {MONTH}", as_json=False)
+    console.print()
+    show_ceilings(outcome.contract, [each for each in outcome.standings if each.ceiling], as_json=False)
+    broken = [each for each in outcome.findings if each.breaches]
+    console.print()
+    for each in broken:
+        console.print(f"broken: {each.identity}: {each.breaches[0]}", style="red", markup=False)
+    verdict = f"{len(broken)} identities break" if broken else f"clean, all {len(outcome.findings)} identities hold"
+    console.print(f"audit: {verdict}", style="bold red" if broken else "bold green", highlight=False)
+    rate = counts["came_in"] / outcome.flow_seconds
+    console.print(
+        f"{counts['came_in']:,} events in {outcome.flow_seconds:.1f} s from the first push to the last posting: "
+        f"{rate:,.0f} events/s; the whole demo {seconds:.0f} s",
+        highlight=False,
+    )
+
+
+def _print_json(outcome: Outcome, seconds: float) -> None:
+    print_json(
+        {
+            "usage": {**outcome.counts, "refused_by_gateway": outcome.sent.refused_at_door},
+            "rejected": outcome.rejected,
+            "invoices": {each.number: due(outcome.contract, each.statement.total) for each in outcome.invoices},
+            "totals": {e.statement.institution: due(outcome.contract, e.statement.total) for e in outcome.invoices},
+            "ceilings": [ceiling_row(outcome.contract, each) for each in outcome.standings],
+            "audit": {each.identity: list(each.breaches) for each in outcome.findings},
+            "flow_seconds": round(outcome.flow_seconds, 3),
+            "seconds": round(seconds, 3),
+        }
+    )

@@ -1,0 +1,160 @@
+"""Checking a contract as a whole: what no single table can tell.
+
+Law: `check` of a contract that `load` returned is empty. Each rule below is one generator, and a contract
+that lacks a part (because it could not be read) is not blamed for what follows from that alone.
+"""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import pairwise
+
+from services.contract.model import AllocationKey, Award, Contract, Phase
+from services.contract.money import plain, total
+from services.contract.problems import Problem
+
+
+def check(contract: Contract) -> list[Problem]:
+    """Return every problem between the parts of a contract."""
+    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _pools)
+    return [problem for rule in rules for problem in rule(contract)]
+
+
+def _phases(contract: Contract) -> Iterator[Problem]:
+    """Phases have names of their own and follow each other day by day."""
+    names: set[str] = set()
+    for phase in contract.phases:
+        if phase.name in names:
+            yield Problem(f"phases[{phase.name}].name", f"{phase.name!r} again", "a name of its own")
+        names.add(phase.name)
+        if phase.ends <= phase.starts:
+            yield Problem(f"phases[{phase.name}].ends", _last(phase), f"{phase.starts} or later: it starts then")
+    for before, phase in pairwise(contract.phases):
+        if phase.starts != before.ends:
+            relation = "which overlaps" if phase.starts < before.ends else "which leaves a gap after"
+            yield Problem(
+                f"phases[{phase.name}].starts",
+                f"{phase.starts}, {relation} {before.name!r}",
+                f"{before.ends}: {before.name!r} ends on {_last(before)}",
+            )
+
+
+def _last(phase: Phase) -> str:
+    return (phase.ends - timedelta(days=1)).isoformat()
+
+
+def _ceilings(contract: Contract) -> Iterator[Problem]:
+    """No part may cost more than the whole."""
+    limit = contract.ceiling
+    lots = total(lot.ceiling for lot in contract.lots.values())
+    if lots > limit:
+        yield Problem(
+            "lots", f"ceilings that add up to {plain(lots)}", f"at most the contract's ceiling, {plain(limit)}"
+        )
+    for award in contract.awards.values():
+        lot = contract.lots.get(award.lot)
+        if lot and lot.ceiling and award.ceiling is not None and award.ceiling > lot.ceiling:
+            yield Problem(
+                f"awards[{award.code}].ceiling",
+                plain(award.ceiling),
+                f"at most its lot's ceiling, {plain(lot.ceiling)}",
+            )
+    for institution in contract.institutions.values():
+        if institution.budget is not None and institution.budget > limit:
+            yield Problem(
+                f"institutions[{institution.code}].budget",
+                plain(institution.budget),
+                f"at most the contract's ceiling, {plain(limit)}",
+            )
+
+
+def _lots(contract: Contract) -> Iterator[Problem]:
+    """A lot has an award."""
+    awarded = {award.lot for award in contract.awards.values()}
+    if "" in awarded:
+        return
+    for code in contract.lots:
+        if code not in awarded:
+            yield Problem(f"lots[{code}]", "no award", f'at least one of [[awards]] with lot = "{code}"')
+
+
+def _providers(contract: Contract) -> Iterator[Problem]:
+    """A provider delivers under an award, and under only one in a lot: (provider, lot) names the award."""
+    awards: dict[tuple[str, str], Award] = {}
+    for award in contract.awards.values():
+        for provider in award.providers:
+            other = awards.setdefault((provider, award.lot), award)
+            if other is not award and award.lot:
+                yield Problem(
+                    f"awards[{award.code}].providers",
+                    f"{provider!r}, which already delivers under {other.code}",
+                    "a provider of its own: provider and lot must name one award",
+                )
+    if not all(award.providers for award in contract.awards.values()):
+        return
+    behind = {provider for provider, _ in awards}
+    for code in contract.providers:
+        if code not in behind:
+            yield Problem(f"providers[{code}]", "no award it delivers under", "a place among an award's providers")
+
+
+def _topics(contract: Contract) -> Iterator[Problem]:
+    """A provider's code is part of its topic's name, where Kafka takes '.' and '_' for the same."""
+    topics: dict[str, str] = {}
+    for code in contract.providers:
+        other = topics.setdefault(code.replace(".", "_"), code)
+        if other != code:
+            yield Problem(
+                f"providers[{code}].code",
+                f"{code!r}, which differs from {other!r} only in '.' and '_'",
+                "a code that Kafka can tell apart in a topic's name",
+            )
+
+
+def _tariffs(contract: Contract) -> Iterator[Problem]:
+    """From the contract's first day to its last, each award has one tariff on each day."""
+    first: dict[str, date] = {}
+    seen: set[tuple[str, date]] = set()
+    for tariff in contract.tariffs:
+        key = (tariff.award, tariff.valid_from)
+        if key in seen and tariff.award and tariff.valid_from != date.min:
+            yield Problem(
+                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                f"{tariff.valid_from} again",
+                f"a day on which no other tariff of {tariff.award} begins",
+            )
+        seen.add(key)
+        first[tariff.award] = min(tariff.valid_from, first.get(tariff.award, date.max))
+    if not contract.phases:
+        return
+    starts, ends = contract.phases[0].starts, contract.phases[-1].ends
+    for tariff in contract.tariffs:
+        if tariff.valid_from != date.min and not starts <= tariff.valid_from < max(ends, starts):
+            yield Problem(
+                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                str(tariff.valid_from),
+                f"a day of the contract, from {starts} to {ends - timedelta(days=1)}",
+            )
+    for award in contract.awards.values():
+        day = first.get(award.code)
+        if award.lot and award.supplier and (day is None or day > starts):
+            yield Problem(
+                f"awards[{award.code}]",
+                "no tariff" if day is None else f"no tariff before {day}",
+                f"one of [[tariffs]] valid from the contract's first day, {starts}",
+            )
+
+
+def _pools(contract: Contract) -> Iterator[Problem]:
+    """Fixed weights add up to one, and no direct use counts twice under a proportional key."""
+    for pool in contract.pools.values():
+        weights = total(pool.weights.values())
+        if pool.key is AllocationKey.WEIGHTS and pool.weights and weights != 1:
+            yield Problem(f"pools[{pool.code}].weights", f"weights that add up to {plain(weights)}", "exactly 1")
+        for member in pool.weights:
+            institution = member.partition("/")[0]
+            if pool.key is AllocationKey.PROPORTIONAL and institution != member and institution in pool.weights:
+                yield Problem(
+                    f"pools[{pool.code}].members",
+                    f"{member!r} beside {institution!r}, which includes it",
+                    "the institution or its departments: direct use would count twice",
+                )

@@ -1,0 +1,234 @@
+"""Reading a contract file: the contract, or every mistake in it.
+
+Law: any text yields either a contract that holds together or at least one `Problem`; nothing is raised.
+What can't be read is noted and stands in the draft as a neutral value ("", (), date.min, the highest
+ceiling), so that reading goes on and `check` does not blame other places for it.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Collection
+from datetime import timedelta
+from decimal import Decimal, DecimalException
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from services.contract.check import check
+from services.contract.model import (
+    AllocationKey,
+    Award,
+    Contract,
+    Institution,
+    Item,
+    Lot,
+    Phase,
+    Pool,
+    Provider,
+    Region,
+    Supplier,
+)
+from services.contract.money import CURRENCY_DIGITS
+from services.contract.problems import Problem, one_of, show
+from services.contract.reading import COUNTRY_PATTERN, MONEY_MAX, Section
+from services.contract.tariff.tariffs import read_tariffs
+
+T = TypeVar("T")
+
+FILE_BYTES_MAX = 4 * 1024 * 1024
+WEIGHT_DIGITS = 12
+DEFAULT_THRESHOLDS = [50, 75, 90, 100]
+DEFAULT_GRACE_DAYS = 10
+_TOML_PLACE = re.compile(r" \(at (.*)\)\Z")
+
+
+def load(text: str) -> Contract | list[Problem]:
+    """Return the contract that a TOML text describes, or all its problems."""
+    table = _parse(text)
+    if isinstance(table, Problem):
+        return [table]
+    document = Section(table, "", [])
+    draft = _read(document)
+    problems = list(dict.fromkeys([*document.problems, *check(draft)]))
+    return problems or draft
+
+
+def _parse(text: str) -> dict[str, Any] | Problem:
+    try:
+        size = len(text.encode())
+        if size > FILE_BYTES_MAX:
+            return Problem("the file", f"{size} bytes", f"at most {FILE_BYTES_MAX} bytes")
+        return tomllib.loads(text, parse_float=Decimal)
+    except UnicodeEncodeError as error:
+        return Problem(f"character {error.start}", "half a character (a lone surrogate)", "Unicode text")
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.search(str(error))
+        return Problem(place[1] if place else "the file", _TOML_PLACE.sub("", str(error)), "TOML 1.0")
+    except (ValueError, DecimalException) as error:
+        return Problem("the file", f"a value that can't be read ({error})", "numbers and dates of ordinary size")
+    except RecursionError:
+        return Problem("the file", "tables or lists nested too deeply", "the tables of a contract")
+
+
+def _read(document: Section) -> Contract:
+    """Read every part, in the order in which later parts refer to earlier ones."""
+    head = document.child("contract") or _nothing()
+    countries = _countries(document.child("residency") or _nothing())
+    items = _rows(document, "items", lambda each, code: Item(code, _name(each), each.text("unit", at_most=32) or ""))
+    lots = _rows(document, "lots", lambda each, code: Lot(code, _name(each), each.money("ceiling") or Decimal(0)))
+    suppliers = _rows(
+        document, "suppliers", lambda each, code: Supplier(code, _name(each), each.country("country") or "")
+    )
+    providers = _rows(
+        document, "providers", lambda each, code: Provider(code, _name(each), each.country("country") or "")
+    )
+    awards = _awards(document, lots, suppliers, providers)
+    institutions = _rows(document, "institutions", _institution)
+    known = [code for code, award in awards.items() if award.lot and award.supplier]
+    members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
+    members |= set(institutions)
+    contract = Contract(
+        code=head.code("code") or "",
+        name=_name(head),
+        currency=head.choice("currency", sorted(CURRENCY_DIGITS)) or "EUR",
+        zone=_zone(head),
+        ceiling=head.money("ceiling") or MONEY_MAX,
+        thresholds=tuple(head.integers("alert_thresholds", 1, 1000, default=DEFAULT_THRESHOLDS)),
+        grace_days=head.integer("grace_days", 0, 90, default=DEFAULT_GRACE_DAYS) or 0,
+        phases=_phases(document),
+        regions=_rows(document, "regions", lambda each, code: _region(each, code, countries)),
+        items=items,
+        lots=lots,
+        suppliers=suppliers,
+        providers=providers,
+        awards=awards,
+        tariffs=read_tariffs(document, known, items),
+        institutions=institutions,
+        pools=_rows(document, "pools", lambda each, code: _pool(each, code, members), at_least=0),
+    )
+    head.done()
+    document.done()
+    return contract
+
+
+def _nothing() -> Section:
+    """Return a section for a table that is not there, whose own problems would only repeat that."""
+    return Section({}, "", [])
+
+
+def _rows(document: Section, key: str, make: Callable[[Section, str], T], *, at_least: int = 1) -> dict[str, T]:
+    """Read an array of tables, each with a code of its own."""
+    rows: dict[str, T] = {}
+    for section in document.tables(key, at_least=at_least):
+        code = section.code("code")
+        row = make(section, code or "")
+        section.done()
+        if code in rows:
+            section.problem("code", f"{show(code)} again", "a code of its own")
+        elif code is not None:
+            rows[code] = row
+    return rows
+
+
+def _name(section: Section) -> str:
+    return section.text("name", at_most=200) or ""
+
+
+def _zone(head: Section) -> ZoneInfo:
+    name = head.text("time_zone", at_most=64)
+    try:
+        return ZoneInfo(name or "UTC")
+    except (KeyError, ValueError, OSError):
+        head.problem("time_zone", show(name), 'a time zone of the IANA database, like "Europe/Brussels"')
+        return ZoneInfo("UTC")
+
+
+def _phases(document: Section) -> tuple[Phase, ...]:
+    """Read the phases; none if one of them lacks a date, since no other then has a neighbour for sure."""
+    sections = document.tables("phases", at_least=1, label="name")
+    phases = []
+    for section in sections:
+        name, starts, last = _name(section), section.day("starts"), section.day("ends")
+        section.done()
+        if starts is not None and last is not None:
+            phases.append(Phase(name, starts, last + timedelta(days=1)))
+    return tuple(phases) if len(phases) == len(sections) else ()
+
+
+def _countries(residency: Section) -> list[str]:
+    countries = residency.texts("countries")
+    for index, each in enumerate(countries):
+        if not COUNTRY_PATTERN.match(each):
+            residency.problem(f"countries[{index}]", show(each), 'a country\'s two capital letters, like "BE"')
+    residency.done()
+    return countries
+
+
+def _region(section: Section, code: str, countries: Collection[str]) -> Region:
+    if countries:
+        country = section.reference("country", countries, "countries of [residency]")
+    else:
+        country = section.country("country")
+    return Region(code, _name(section), country or "")
+
+
+def _references(section: Section, key: str, known: Collection[str], what: str) -> list[str]:
+    """Read a list of codes that are defined elsewhere."""
+    names = section.texts(key)
+    for each in names:
+        if each not in known:
+            section.problem(key, show(each), one_of(known, what, each))
+    return names
+
+
+def _awards(
+    document: Section, lots: Collection[str], suppliers: Collection[str], providers: Collection[str]
+) -> dict[str, Award]:
+    awards: dict[str, Award] = {}
+    for section in document.tables("awards", at_least=1, label="lot/supplier"):
+        lot = section.reference("lot", lots, "lots")
+        supplier = section.reference("supplier", suppliers, "suppliers")
+        names = _references(section, "providers", providers, "providers")
+        ceiling = section.money("ceiling", required=False)
+        section.done()
+        code = section.place if lot is None or supplier is None else f"{lot}/{supplier}"
+        if code in awards:
+            section.problem("", f"the award {code} again", "each supplier only once in a lot")
+        else:
+            awards[code] = Award(code, lot or "", supplier or "", tuple(names), ceiling)
+    return awards
+
+
+def _institution(section: Section, code: str) -> Institution:
+    if code == "pool":
+        section.problem("code", "'pool'", 'another code: "pool/..." stands for the pools')
+    departments = _rows(section, "departments", lambda each, _: _name(each), at_least=0)
+    return Institution(code, _name(section), departments, section.money("budget", required=False))
+
+
+def _pool(section: Section, code: str, subjects: Collection[str]) -> Pool:
+    name, key = _name(section), section.choice("key", list(AllocationKey))
+    if key is None:
+        section.value("weights", "", required=False)
+        section.value("members", "", required=False)
+        weights = {}
+    elif key == AllocationKey.WEIGHTS:
+        weights = _weights(section, subjects)
+    else:
+        members = _references(section, "members", subjects, "institutions and departments")
+        weights = dict.fromkeys(members, Decimal(1))
+    return Pool(code, name, AllocationKey(key or AllocationKey.EQUAL), weights)
+
+
+def _weights(pool: Section, subjects: Collection[str]) -> dict[str, Decimal]:
+    """Read fixed weights; none if one of them can't be read, since their sum then says nothing."""
+    section = pool.child("weights")
+    if section is None:
+        return {}
+    weights = {}
+    for member in section.table:
+        weight = section.number(member, WEIGHT_DIGITS, Decimal(0), Decimal(1))
+        if member not in subjects:
+            section.problem(member, "an unknown member", one_of(subjects, "institutions and departments", member))
+        if weight is not None:
+            weights[member] = weight
+    return weights if len(weights) == len(section.table) else {}

@@ -1,0 +1,1 @@
+"""The same core over files, without any server."""

@@ -1,0 +1,114 @@
+"""The statements of `plafond bill`, in the order in which they run.
+
+`usage` has every row as it was sent, its place in all files being its rowid. A row is `plain` when SQL reads it
+exactly as the core would: its id and resource are printable ASCII, its time and quantity have the common form.
+Every other row goes to the core one by one.
+"""
+
+USAGE = """
+create table usage (
+    file integer, line bigint,
+    id varchar, source varchar, "time" varchar, subject varchar, lot varchar, item varchar, quantity varchar,
+    region varchar, resource varchar, corrects varchar, reason varchar, found varchar,
+    provider varchar, instant bigint, amount decimal(38, 15), plain boolean
+)
+"""
+
+# `instant` is the time in microseconds since 1970 UTC, `amount` the quantity; null where its form is uncommon.
+ENTER = r"""
+insert into usage
+with sent as (
+    select *,
+        case when starts_with(source, '/providers/') then source[12:] end as provider,
+        case when regexp_full_match("time", '[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)')
+             then epoch_us(try_cast("time" as timestamptz)) end as instant,
+        case when regexp_full_match(quantity, '-?[0-9]{1,12}(\.[0-9]{1,15})?') and not regexp_full_match(quantity, '-[0.]+')
+             then cast(quantity as decimal(38, 15)) end as amount
+    from incoming
+)
+select $1, line, id, source, "time", subject, lot, item, quantity, region, resource, corrects, reason, found,
+       coalesce(provider, ''), instant, amount,
+       reason is null and corrects = '' and provider is not null and instant is not null and amount is not null
+           and regexp_full_match(id, '[ -~]{1,128}') and regexp_full_match(resource, '[ -~]{0,256}')
+from sent
+"""  # noqa: E501
+
+CHUNK = """
+create or replace table chunk (
+    line bigint, id varchar, source varchar, "time" varchar, subject varchar, lot varchar, item varchar,
+    quantity varchar, region varchar, resource varchar, corrects varchar, reason varchar, found varchar
+)
+"""
+
+# A period is a stretch of time within which month and tariffs are the same; period n begins at `starts`.
+PERIOD = "create or replace table period as select unnest($1::bigint[]) as starts, unnest($2::bigint[]) as period"
+
+COMBINATIONS = """
+create or replace table combination as
+select row_number() over () as use, *
+from (select provider, lot, item, subject, region, period, min(instant) as instant
+      from usage asof join period on instant >= starts
+      where plain and instant <= $1
+      group by all)
+"""
+
+# A use is a row of `combination` that the core took, or one that the core made of rows it decided one by one.
+USE = """
+create or replace table use (use bigint, award varchar, item varchar, month varchar, tariff varchar, subject varchar)
+"""
+
+ACCEPTED = """
+create or replace table accepted as
+select usage.rowid as position, use, usage.instant, amount
+from usage asof join period on usage.instant >= starts
+     join combination using (provider, lot, item, subject, region, period)
+     join use using (use)
+where plain and usage.instant <= $1
+"""
+ODD = """
+create or replace table odd as
+select row_number() over (order by rowid) as number, rowid as position,
+       provider, id, source, "time", subject, lot, item, quantity, region, resource, corrects
+from usage where reason is null and not exists (from accepted where position = usage.rowid)
+"""
+ODD_BATCH = "select * exclude (number) from odd where number > $1 and number <= $1 + 10000 order by number"
+REFUSED = """
+create or replace table refused as select rowid as position, reason, found from usage where reason is not null
+"""
+
+# Of accepted rows with the same provider and id the first counts; the others are repeats of it, or conflict with it.
+AGAIN = """
+create or replace table again as
+with shared as (
+    select provider, id from usage group by all having count(*) > 1
+), candidate as (
+    select position, usage.provider, usage.id,
+           row(accepted.instant, subject, lot, item, accepted.amount, region, resource) as said
+    from usage join shared using (provider, id) join accepted on position = usage.rowid
+)
+select position, id, said is distinct from first_value(said) over same as conflict
+from candidate
+window same as (partition by provider, id order by position)
+qualify row_number() over same > 1
+"""
+ENTER_CONFLICTS = "insert into refused select position, $1, id from again where conflict"
+
+# Wholes and fractions apart, so that no sum can overflow.
+QUANTITIES = """
+select award, item, month, tariff, subject,
+       sum(trunc(amount)::hugeint)::hugeint as whole, sum(amount - trunc(amount)) as fraction
+from accepted join use using (use)
+where not exists (from again where again.position = accepted.position)
+group by award, item, month, tariff, subject
+"""
+COUNTS = """
+select (select count(*) from usage), (select count(*) from accepted), (select count(*) from again),
+       (select count(*) from again where conflict)
+"""
+REASONS = "select reason, count(*) from refused group by reason order by reason"
+REJECTIONS = """
+select file, line, provider, refused.reason, refused.found,
+       id, source, "time", subject, lot, item, quantity, region, resource, corrects
+from refused join usage on usage.rowid = position
+order by position
+"""

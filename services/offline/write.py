@@ -1,0 +1,99 @@
+"""Writing a bill to a folder, all or nothing: files are made aside and then put in place one by one."""
+
+import csv
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from services.contract.model import Contract
+from services.contract.money import plain, total
+from services.invoicing.documents import (
+    CEILING_COLUMNS,
+    ceiling_row,
+    due,
+    statement_csv,
+    statement_json,
+    table_csv,
+)
+from services.invoicing.statement import Statement
+from services.offline.bill import Bill, Rejection, Usage
+
+REJECTION_COLUMNS = (
+    "file", "line", "reason", "explanation", "id", "provider", "time", "subject", "lot", "item", "quantity", "region",
+    "resource", "corrects",
+)  # fmt: skip
+
+
+def write(folder: Path, contract: Contract, usage: Usage, bill: Bill) -> int:
+    """Write statements, rejections, ceilings and a summary; return how many files there are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".plafond-") as aside:
+        _write_statements(Path(aside), contract, bill)
+        _write_rejections(Path(aside) / "rejections.csv", usage.rejections())
+        ceilings = table_csv(CEILING_COLUMNS, (ceiling_row(contract, each) for each in bill.standings))
+        _write_text(Path(aside) / "ceilings.csv", ceilings)
+        _write_json(Path(aside) / "summary.json", summary(contract, usage, bill))
+        made = sorted(path.relative_to(aside) for path in Path(aside).rglob("*") if path.is_file())
+        for path in made:
+            (folder / path).parent.mkdir(exist_ok=True)
+            (Path(aside) / path).replace(folder / path)
+    return len(made)
+
+
+def summary(contract: Contract, usage: Usage, bill: Bill) -> dict[str, Any]:
+    """Return the bill in brief, as plain data for JSON; amounts are text."""
+    return {
+        "contract": contract.code,
+        "currency": contract.currency,
+        "files": list(usage.files),
+        "read": bill.read,
+        "accepted": bill.accepted,
+        "repeats": bill.repeats,
+        "rejected": dict(bill.rejected),
+        "statements": [
+            {
+                "month": month,
+                "total": due(contract, total(each.total for each in made)),
+                "exact_total": plain(total(each.exact for each in made)),
+                "institutions": {each.institution: due(contract, each.total) for each in made},
+            }
+            for month, made in bill.statements.items()
+        ],
+        "ceilings": [ceiling_row(contract, each) for each in bill.standings],
+    }
+
+
+def _write_statements(folder: Path, contract: Contract, bill: Bill) -> None:
+    for month, made in bill.statements.items():
+        (folder / month).mkdir()
+        _write_text(folder / month / "statements.csv", statement_csv(contract, made))
+        for statement in made:
+            _write_statement(folder / month, contract, statement)
+
+
+def _write_statement(folder: Path, contract: Contract, statement: Statement) -> None:
+    _write_text(folder / f"{statement.institution}.csv", statement_csv(contract, [statement]))
+    _write_json(folder / f"{statement.institution}.json", statement_json(contract, statement))
+
+
+def _write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(REJECTION_COLUMNS)
+        for each in rejections:
+            event = each.event
+            writer.writerow(
+                [each.file, each.line, each.refusal.reason, each.refusal.explanation, event.id, each.provider,
+                 event.time, event.subject, event.lot, event.item, event.quantity, event.region, event.resource,
+                 event.corrects]
+            )  # fmt: skip
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="")
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(data, ensure_ascii=False, indent=2) + "\n")

@@ -1,0 +1,163 @@
+"""The demo: a month of real usage through the whole system, on servers of its own, and nothing left running."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from services import contract_store
+from services.audit.run import HOPS, Finding, audit
+from services.contract.model import Contract
+from services.ingest.events import UsageEvent
+from services.invoicing.ceilings import Standing
+from services.invoicing.close import Invoice, close_month
+from services.invoicing.read import ceilings_of
+from services.kafka import Offsets
+from services.offline.readers import events, read_mapping
+from services.postgres import Connection, connect
+from services.stack import demo_usage
+from services.stack.demo_usage import Sent
+from services.stack.local import LocalStack
+from services.stack.plafond import SERVICES, Plafond, prepare, servers
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = ROOT / "deploy" / "contracts" / "cloud-i.toml"
+TRACE = ROOT / "deploy" / "usage" / "bitbrains_small_trace.parquet"
+MAPPING = ROOT / "deploy" / "usage" / "bitbrains.toml"
+MONTH = "2016-03"
+THROUGH_SECONDS_MAX = 600
+
+Stage = Callable[[str, int | None], Callable[[int], None]]
+"""Begins a stage of so many steps (None: unknown) and returns what is told of each progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo came to; `flow_seconds` is from the first message to the last posting."""
+
+    contract: Contract
+    sent: Sent
+    flow_seconds: float
+    counts: dict[str, int]
+    rejected: dict[str, int]
+    invoices: list[Invoice]
+    standings: list[Standing]
+    findings: list[Finding]
+
+
+def run_demo(folder: Path, stage: Stage) -> Outcome:
+    """Start everything, push, wait, close, audit, and stop everything; raises StackError when a part won't start."""
+    with LocalStack(folder) as stack:
+        done = stage("starting Kafka and PostgreSQL", None)
+        plafond = servers(stack)
+        done(1)
+        return asyncio.run(_demo(plafond, stage))
+
+
+async def _demo(plafond: Plafond, stage: Stage) -> Outcome:
+    done = stage("applying the contract", None)
+    keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
+    done(1)
+    done = stage("starting the services", None)
+    await asyncio.to_thread(plafond.stack.start_service, *SERVICES)
+    done(1)
+    done = stage("reading the trace", None)
+    usage = demo_usage.by_provider(events([str(TRACE)], mapping=read_mapping(MAPPING)))
+    done(1)
+    sent = Sent()
+    began = time.monotonic()
+    await _push(plafond, keys, usage, sent, stage)
+    await _through(plafond, stage)
+    flow_seconds = time.monotonic() - began
+    return await _finish(plafond, sent, flow_seconds, stage)
+
+
+async def _push(
+    plafond: Plafond, keys: dict[str, str], usage: dict[str, list[UsageEvent]], sent: Sent, stage: Stage
+) -> None:
+    """Let all providers push at the same time: every other one over HTTP, the rest into Kafka, one of them Avro."""
+    total = sum(map(len, usage.values()))
+    report = stage("providers push their usage", total)
+    pushes = []
+    for number, (provider, mine) in enumerate(sorted(usage.items())):
+        other = "numergy" if provider != "numergy" else "gigas"
+        write = demo_usage.avro_event if number % 4 == 1 else demo_usage.cloud_event
+        wrong = [write(each) for each in demo_usage.refused_by_contract(mine)]
+        messages = [write(each) for each in demo_usage.as_pushed(mine, demo_usage.SEED + number)]
+        bad = demo_usage.refused_by_form(mine, other)
+        if number % 2:
+            pushes.append(
+                demo_usage.push_to_kafka(plafond.addresses.kafka, provider, messages + wrong + bad, sent, report)
+            )
+        else:
+            pushes.append(_push_parts(plafond.addresses.gateway, keys[provider], [messages, wrong, bad], sent, report))
+    await asyncio.gather(*pushes)
+
+
+async def _push_parts(
+    gateway: str, key: str, parts: list[list[bytes]], sent: Sent, report: Callable[[int], None]
+) -> None:
+    for part in parts:
+        await demo_usage.push_over_http(gateway, key, part, sent, report)
+
+
+async def _through(plafond: Plafond, stage: Stage) -> None:
+    """Wait until every service has read all there is."""
+    deadline = time.monotonic() + THROUGH_SECONDS_MAX
+    async with Offsets(plafond.addresses.kafka) as offsets:
+        for group, wanted in HOPS:
+            behind = sum((await offsets.lag(group, wanted)).values())
+            report = stage(f"{group.removeprefix('plafond-')} takes in the rest", behind)
+            while behind:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{group} is still {behind} messages behind after {THROUGH_SECONDS_MAX} s")
+                await asyncio.sleep(0.2)
+                left = sum((await offsets.lag(group, wanted)).values())
+                report(behind - left)
+                behind = left
+            report(0)
+
+
+async def _finish(plafond: Plafond, sent: Sent, flow_seconds: float, stage: Stage) -> Outcome:
+    connection = await connect(plafond.addresses.database_url)
+    try:
+        stored = await contract_store.newest(connection)
+        assert stored is not None, "the demo has applied its contract"
+        done = stage(f"closing {MONTH}", None)
+        invoices = await close_month(connection, stored, MONTH)
+        done(1)
+        done = stage("auditing", None)
+        findings = await audit(connection, plafond.addresses.kafka, 30)
+        done(1)
+        return Outcome(
+            stored.contract,
+            sent,
+            flow_seconds,
+            await _counts(connection),
+            {row["reason"]: row["events"] for row in await connection.fetch(_REJECTED)},
+            invoices,
+            await ceilings_of(connection, stored.contract),
+            findings,
+        )
+    finally:
+        await connection.close()
+
+
+async def _counts(connection: Connection) -> dict[str, int]:
+    row: asyncpg.Record | None = await connection.fetchrow(_COUNTS)
+    assert row is not None
+    counts: dict[str, Any] = dict(row)
+    return {name: int(value) for name, value in counts.items()}
+
+
+_COUNTS = """
+select coalesce(sum(events), 0) + (select count(*) from ingest.rejection where reason <> 'conflict') as came_in,
+       coalesce(sum(rated), 0) as accepted, coalesce(sum(repeats), 0) as repeats,
+       (select count(*) from ingest.rejection) as rejected
+from rating.batch
+"""
+_REJECTED = "select reason, count(*)::int as events from ingest.rejection group by reason order by events desc, reason"

@@ -1,0 +1,71 @@
+"""Plafond on the local stack: servers, schema, contract, keys and the three services, ready for usage."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from services import contract_store
+from services.ingest import keys
+from services.kafka import ensure_topics, topics
+from services.postgres import connect, migrate
+from services.stack.local import LocalStack
+from services.stack.process import free_ports
+
+SERVICES = ("ingest", "rating", "invoicing")
+_ADDRESSES = "plafond.json"
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where a running stack is reached."""
+
+    kafka: str
+    database_url: str
+    gateway: str
+    probes: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plafond:
+    """A stack and where it is reached."""
+
+    stack: LocalStack
+    addresses: Addresses
+
+
+def servers(stack: LocalStack) -> Plafond:
+    """Start Kafka and PostgreSQL, and make the services known to the stack without starting them."""
+    stack.up_servers()
+    *ports, gateway = free_ports(len(SERVICES) + 1)
+    for name, port in zip(SERVICES, ports, strict=True):
+        environment = {"PLAFOND_PORT": str(port), "PLAFOND_GATEWAY_PORT": str(gateway)}
+        command = [sys.executable, "-m", "services.cli", "run", name]
+        stack.add(name, command, environment, f"http://127.0.0.1:{port}/readyz")
+    addresses = Addresses(
+        stack.bootstrap_servers,
+        stack.database_url,
+        f"http://127.0.0.1:{gateway}",
+        {name: f"http://127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)},
+    )
+    (stack.folder / _ADDRESSES).write_bytes(msgspec.json.encode(addresses))
+    return Plafond(stack, addresses)
+
+
+async def prepare(plafond: Plafond, contract: str) -> dict[str, str]:
+    """Make schema and topics, apply the contract, and return a new API key for each provider."""
+    connection = await connect(plafond.addresses.database_url)
+    try:
+        await migrate(connection)
+        stored = await contract_store.apply(connection, contract)
+        made = {provider: await keys.create(connection, provider) for provider in stored.contract.providers}
+    finally:
+        await connection.close()
+    await ensure_topics(plafond.addresses.kafka, topics(stored.contract.providers))
+    return made
+
+
+def addresses_in(folder: Path) -> Addresses | None:
+    """Return where the stack in a folder was last reached; None when there was none."""
+    path = folder / _ADDRESSES
+    return msgspec.json.decode(path.read_bytes(), type=Addresses) if path.exists() else None
