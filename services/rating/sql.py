@@ -1,51 +1,48 @@
 """The SQL of rating, whole: every statement works on a batch, none on an event."""
 
-# $1 batch_no; then the batch's columns. Keys are inserted in key order, so that two workers that hold the same events
-# wait for each other instead of deadlocking. Rows are stored only for events that this statement was first to see.
-KEEP_EVENTS = """
+# The events' keys: only those that are new come back. Keys are inserted in key order, so that two workers that hold the
+# same events wait for each other instead of deadlocking.
+KEEP_KEYS = """
+insert into rating.event (provider, id, digest, batch_no, position)
+select provider, id, digest, $1, position
+from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as incoming(provider, id, digest, position)
+order by provider, id, position
+on conflict (provider, id) do nothing
+returning position
+"""
+
+# What the new events said, and their sums. No join but the one with the few uses: the planner takes an array for a
+# handful of rows, and a nested loop over two of them would cost the square of the batch.
+KEEP_USAGE = """
 with incoming as materialized (
-    select n::int as position, use_no, id, digest, quantity::numeric as quantity, resource, raw_partition, raw_offset,
+    select position, use_no, id, quantity::numeric as quantity, resource, raw_partition, raw_offset,
            to_timestamp(time / 1000000) + (time % 1000000) * interval '1 microsecond' as time,
            to_timestamp(received_at / 1000) + (received_at % 1000) * interval '1 millisecond' as received_at
-    from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
-                $10::bigint[]) with ordinality
-         as column_(use_no, id, digest, time, quantity, resource, raw_partition, raw_offset, received_at, n)
-), fresh as (
-    insert into rating.event (provider, id, digest, batch_no, position)
-    select use.provider, incoming.id, incoming.digest, $1, incoming.position
-    from incoming join rating.use using (use_no)
-    order by use.provider, incoming.id, incoming.position
-    on conflict (provider, id) do nothing
-    returning position
+    from unnest($2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
+                $10::bigint[])
+         as column_(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at)
 ), kept as (
     insert into rating.usage (month, batch_no, position, use_no, id, time, quantity, resource, raw_partition,
                               raw_offset, received_at)
-    select use.month, $1, incoming.position, incoming.use_no, incoming.id, incoming.time, incoming.quantity,
-           incoming.resource, incoming.raw_partition, incoming.raw_offset, incoming.received_at
-    from fresh join incoming using (position) join rating.use using (use_no)
+    select use.month, $1, position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at
+    from incoming join rating.use using (use_no)
 )
-select use_no, sum(quantity) as quantity, count(*)::int as events
-from fresh join incoming using (position)
-group by use_no
+select use_no, sum(quantity) as quantity from incoming group by use_no
 """
 
-# The events of the batch that KEEP_EVENTS did not keep: same digest, a repeat; another, a conflict.
+# The events that were known already: same digest, a repeat; another, a conflict.
 KEEP_SEEN_AGAIN = """
-with incoming as materialized (
-    select n::int as position, use_no, id, digest, quantity::numeric as quantity, resource, raw_partition, raw_offset,
-           to_timestamp(time / 1000000) + (time % 1000000) * interval '1 microsecond' as time,
-           to_timestamp(received_at / 1000) + (received_at % 1000) * interval '1 millisecond' as received_at
-    from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
-                $10::bigint[]) with ordinality
-         as column_(use_no, id, digest, time, quantity, resource, raw_partition, raw_offset, received_at, n)
-)
 insert into rating.seen_again (batch_no, position, use_no, id, time, quantity, resource, raw_partition, raw_offset,
                                received_at, conflict)
-select $1, incoming.position, incoming.use_no, incoming.id, incoming.time, incoming.quantity, incoming.resource,
-       incoming.raw_partition, incoming.raw_offset, incoming.received_at, event.digest <> incoming.digest
-from incoming join rating.use using (use_no)
-     join rating.event on event.provider = use.provider and event.id = incoming.id
-where not (event.batch_no = $1 and event.position = incoming.position)
+select $1, incoming.position, incoming.use_no, incoming.id,
+       to_timestamp(incoming.time / 1000000) + (incoming.time % 1000000) * interval '1 microsecond',
+       incoming.quantity::numeric, incoming.resource, incoming.raw_partition, incoming.raw_offset,
+       to_timestamp(incoming.received_at / 1000) + (incoming.received_at % 1000) * interval '1 millisecond',
+       event.digest <> incoming.digest
+from unnest($2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
+            $10::bigint[], $11::text[], $12::bigint[])
+     as incoming(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at, provider, digest)
+     join rating.event on event.provider = incoming.provider and event.id = incoming.id
 returning position, conflict
 """
 

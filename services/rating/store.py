@@ -99,15 +99,11 @@ async def _rate_new(
     uses: list[Use],
     contract: Contract,
 ) -> Rated:
-    columns = [
-        [numbers[use] for use in batch["use"]],
-        *(batch[name] for name in ("id", "digest", "time", "quantity", "resource")),
-        *(batch[name] for name in ("raw_partition", "raw_offset", "received_at")),
-    ]
-    kept = await connection.fetch(sql.KEEP_EVENTS, batch_no, *columns)
-    rated = sum(row["events"] for row in kept)
-    again = await connection.fetch(sql.KEEP_SEEN_AGAIN, batch_no, *columns) if rated < len(batch["use"]) else []
-    assert rated + len(again) == len(batch["use"]), f"batch {batch['batch']}: {rated} + {len(again)} events"
+    fresh, known = await _sort_out(connection, batch_no, batch, uses)
+    columns = _columns_of(batch, numbers)
+    kept = await connection.fetch(sql.KEEP_USAGE, batch_no, *_only(fresh, columns)) if fresh else []
+    again = await _keep_seen_again(connection, batch_no, batch, uses, _only(known, columns)) if known else []
+    assert len(fresh) + len(again) == len(batch["use"]), f"batch {batch['batch']}: {len(fresh)} + {len(again)} events"
     key_of = dict(zip(numbers, map(_charge_key, uses), strict=True))
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     for row in kept:
@@ -116,8 +112,48 @@ async def _rate_new(
     await _keep_charges(connection, batch_no, batch["version"], made)
     conflicts = [row["position"] for row in again if row["conflict"]]
     repeats = len(again) - len(conflicts)
-    await connection.execute(sql.COUNT_BATCH, batch_no, rated, repeats, len(conflicts))
+    await connection.execute(sql.COUNT_BATCH, batch_no, len(fresh), repeats, len(conflicts))
     return Rated([(each.key, each.quantity, each.amount) for each in made], conflicts, repeats, again=False)
+
+
+async def _sort_out(
+    connection: Connection, batch_no: int, batch: dict[str, Any], uses: list[Use]
+) -> tuple[list[int], list[int]]:
+    """Enter the events' keys; return the positions, from 1, of the new events and of those that were known."""
+    providers = [use[0] for use in uses]
+    rows = await connection.fetch(
+        sql.KEEP_KEYS, batch_no, [providers[use] for use in batch["use"]], batch["id"], batch["digest"]
+    )
+    every = range(1, len(batch["use"]) + 1)
+    if len(rows) == len(every):
+        return list(every), []
+    new = {row["position"] for row in rows}
+    return [each for each in every if each in new], [each for each in every if each not in new]
+
+
+def _columns_of(batch: dict[str, Any], numbers: list[int]) -> list[list[Any]]:
+    names = ("id", "time", "quantity", "resource", "raw_partition", "raw_offset", "received_at")
+    return [
+        list(range(1, len(batch["use"]) + 1)),
+        [numbers[use] for use in batch["use"]],
+        *(batch[name] for name in names),
+    ]
+
+
+def _only(positions: list[int], columns: list[list[Any]]) -> list[list[Any]]:
+    """Return the columns' entries at these positions."""
+    if len(positions) == len(columns[0]):
+        return columns
+    return [[column[position - 1] for position in positions] for column in columns]
+
+
+async def _keep_seen_again(
+    connection: Connection, batch_no: int, batch: dict[str, Any], uses: list[Use], columns: list[list[Any]]
+) -> list[asyncpg.Record]:
+    indexes = [position - 1 for position in columns[0]]
+    providers = [uses[batch["use"][index]][0] for index in indexes]
+    digests = [batch["digest"][index] for index in indexes]
+    return await connection.fetch(sql.KEEP_SEEN_AGAIN, batch_no, *columns, providers, digests)
 
 
 async def _charge(connection: Connection, contract: Contract, quantities: dict[ChargeKey, Decimal]) -> list[Charge]:
