@@ -2,7 +2,7 @@
 
 import typer
 
-from services.commands import audit, bill, contract, explain, month, price, rejections, service, stack
+from services.commands import audit, bill, contract, explain, keys, month, price, push, rejections, service, stack
 
 app = typer.Typer(
     name="plafond",
@@ -15,6 +15,8 @@ app = typer.Typer(
 app.add_typer(contract.app, name="contract")
 app.command("bill")(bill.bill_command)
 app.command("price")(price.price_command)
+app.command("push")(push.push_command)
+app.add_typer(keys.app, name="keys")
 app.command("statement")(month.statement_command)
 app.command("close")(month.close_command)
 app.command("ceilings")(month.ceilings_command)

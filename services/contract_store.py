@@ -22,6 +22,7 @@ _NEWEST = "select version, file from contract.version where version > $1 order b
 _FILE = "select version, file from contract.version where version = $1"
 _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.version order by version"
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
+_ANYTHING_RATED = "select exists (select from rating.batch)"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
 
 
@@ -111,9 +112,9 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
     """Return why a contract can't follow the one before it."""
     if after.code != before.code:
         return [Problem("contract.code", repr(after.code), f"{before.code!r}: another contract has its own database")]
-    if not await connection.fetchval(_RATING_EXISTS):
+    if not await connection.fetchval(_RATING_EXISTS) or not await connection.fetchval(_ANYTHING_RATED):
         return []
-    return [
+    return _vanished(before, after) + [
         Problem(
             f"tariffs[{award} {tariff}]",
             "other prices than those applied" if tariff in _days(after, award) else "nothing",
@@ -121,6 +122,27 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         )
         for award, tariff in await connection.fetch(_PRICED)
         if _days(before, award).get(tariff) != _days(after, award).get(tariff)
+    ]
+
+
+def _vanished(before: Contract, after: Contract) -> list[Problem]:
+    """Return what the books may name and a later version no longer does."""
+    fixed = [
+        Problem(f"contract.{name}", str(new), f"{old}: usage was priced and posted under it")
+        for name, old, new in (
+            ("currency", before.currency, after.currency),
+            ("time_zone", before.zone.key, after.zone.key),
+            ("starts", before.starts, after.starts),
+        )
+        if old != new
+    ]
+    named = {"awards": before.awards, "items": before.items, "providers": before.providers, "subjects": before.subjects}
+    kept = {"awards": after.awards, "items": after.items, "providers": after.providers, "subjects": after.subjects}
+    return fixed + [
+        Problem(f"{what}[{code}]", "nothing", "what was applied: usage may have been posted under it")
+        for what, codes in named.items()
+        for code in sorted(codes)
+        if code not in kept[what]
     ]
 
 

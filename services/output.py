@@ -27,12 +27,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column: the row's key, the heading, whether to align right, and whether it may be cut to fit."""
+    """A table's column: the row's key, the heading, whether to align right, may be cut to fit, or must stay whole."""
 
     key: str
     heading: str
     right: bool = False
     cut: bool = False
+    whole: bool = False
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title: str, as_json: bool = False) -> None:
@@ -41,19 +42,31 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title:
     if as_json:
         print_json(rows)
         return
+    cells = [[text(row.get(column.key)) for column in columns] for row in rows]
     table = Table(
         title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
     )
-    for column in columns:
+    for index, column in enumerate(columns):
         table.add_column(
             column.heading,
             justify="right" if column.right else "left",
             overflow="ellipsis" if column.cut else "fold",
-            no_wrap=column.right or column.cut,
+            no_wrap=column.right or column.cut or column.whole,
+            max_width=_room(cells, columns, index) if column.cut else None,
         )
-    for row in rows:
-        table.add_row(*(escape(text(row.get(column.key))) for column in columns))
+    for row_cells in cells:
+        table.add_row(*map(escape, row_cells))
     console.print(table)
+
+
+def _room(cells: list[list[str]], columns: Sequence[Column], cut: int) -> int:
+    """Return the width that is left for a column that may be cut, once the others have theirs."""
+    others = sum(
+        2 + max([len(column.heading), *(len(row[index]) for row in cells)])
+        for index, column in enumerate(columns)
+        if index != cut
+    )
+    return max(8, console.width - others)
 
 
 def text(value: object) -> str:

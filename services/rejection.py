@@ -4,7 +4,7 @@ import uuid
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from services.ingest.reasons import Refusal
+from services.reasons import Refusal
 
 _NAMESPACE = uuid.UUID("6f1f6a52-1c4e-5d0e-9a8e-0d6f3f1c7a10")
 

@@ -26,11 +26,19 @@ def postgres() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def contract() -> str:
+    """The contract that `pipeline` runs under; a module may have another."""
+    return SMALL
+
+
 @pytest_asyncio.fixture(scope="module")
-async def pipeline(kafka: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
-    """The small contract applied and all services running."""
+async def pipeline(
+    kafka: str, postgres: str, contract: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pipeline]:
+    """All services running under the contract."""
     running = Pipeline(tmp_path_factory.mktemp("services"), kafka, postgres)
-    await running.prepare(SMALL)
+    await running.prepare(contract)
     try:
         await running.start()
         yield running

@@ -13,13 +13,13 @@ import typer
 
 from services.contract.model import Contract
 from services.contract.months import first_day
-from services.ingest.reasons import TEXTS, Reason
 from services.offline.bill import Bill, Usage, bill, read_usage
 from services.offline.contract_file import contract_in
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import summary, write
 from services.output import Column, JsonOption, console, errors, euros, fail, print_json, show
+from services.reasons import TEXTS, Reason
 
 _CAME_IN = [Column("what", "what"), Column("events", "events", right=True)]
 _REASONS = [Column("reason", "reason"), Column("events", "events", right=True), Column("text", "which means")]

@@ -26,7 +26,8 @@ MonthArgument = Annotated[str, typer.Argument(help="The month, like 2016-03.", m
 InstitutionOption = Annotated[str | None, typer.Option(help="Only this institution.")]
 
 TOTAL_COLUMNS = [
-    Column("number", "invoice"), Column("institution", "institution"), Column("name", "name", cut=True),
+    Column("number", "invoice", whole=True), Column("institution", "institution", whole=True),
+    Column("name", "name", cut=True),
     Column("lines", "lines", right=True), Column("total", "total", right=True),
 ]  # fmt: skip
 LINE_COLUMNS = [

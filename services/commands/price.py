@@ -13,9 +13,9 @@ from services.contract.money import ZERO, add, plain
 from services.contract.months import midnight
 from services.contract.tariff import Step, charge
 from services.ingest.decide import read_quantity
-from services.ingest.reasons import Refusal
 from services.offline.contract_file import contract_in
 from services.output import Column, JsonOption, console, fail, print_json, show
+from services.reasons import Refusal
 
 _STEPS = [
     Column("what", "part"), Column("quantity", "quantity", right=True), Column("price", "price", right=True),

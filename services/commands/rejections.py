@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from services.commands.servers import DatabaseOption, KafkaOption, on_database
-from services.ingest.reasons import TEXTS, Reason
 from services.ingest.replay import NEVER_REPLAYED, replay
 from services.output import Column, JsonOption, console, fail, print_json, show
 from services.postgres import Connection
+from services.reasons import TEXTS, Reason
 
 app = typer.Typer(help="Usage that was not taken.", no_args_is_help=True)
 ReasonOption = Annotated[str | None, typer.Option(help="Only this reason.")]

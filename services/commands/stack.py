@@ -12,9 +12,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.commands.month import show_ceilings, show_totals
-from services.ingest.reasons import TEXTS, Reason
 from services.invoicing.documents import ceiling_row, due
 from services.output import Column, JsonOption, console, errors, fail, print_json, show
+from services.reasons import TEXTS, Reason
 from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, addresses_in, prepare, servers
@@ -148,7 +148,7 @@ def _print(outcome: Outcome, seconds: float) -> None:
         {"what": f"  {reason}: {TEXTS[Reason(reason)]}", "events": f"{count:,}"}
         for reason, count in outcome.rejected.items()
     ]
-    rows.append({"what": "refused by the gateway, never taken", "events": f"{outcome.sent.refused_at_door:,}"})
+    rows.append({"what": "refused by the gateway, never taken", "events": f"{outcome.refused_at_door:,}"})
     show(rows, [Column("what", "usage"), Column("events", "events", right=True)], title=f"\nUsage of {MONTH}")
     console.print()
     show_totals(outcome.contract, outcome.invoices, title=f"Invoices of {MONTH}", as_json=False)
@@ -171,7 +171,7 @@ def _print(outcome: Outcome, seconds: float) -> None:
 def _print_json(outcome: Outcome, seconds: float) -> None:
     print_json(
         {
-            "usage": {**outcome.counts, "refused_by_gateway": outcome.sent.refused_at_door},
+            "usage": {**outcome.counts, "refused_by_gateway": outcome.refused_at_door},
             "rejected": outcome.rejected,
             "invoices": {each.number: due(outcome.contract, each.statement.total) for each in outcome.invoices},
             "totals": {e.statement.institution: due(outcome.contract, e.statement.total) for e in outcome.invoices},

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from services.contract.model import payer
 from services.ingest.decide import Accepted, Use
-from services.ingest.reasons import Refusal
+from services.reasons import Refusal
 from services.rejection import Raw, rejection
 
 

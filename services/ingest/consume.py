@@ -18,9 +18,9 @@ from services.contract_watch import NewestContract
 from services.ingest.batch import Sorter
 from services.ingest.decide import Accepted, Decider
 from services.ingest.events import read
-from services.ingest.reasons import Reason, Refusal
 from services.kafka import ACCEPTED, RAW_PREFIX, REJECTED, Message, Sender
 from services.metrics import BATCH_EVENTS, BATCH_SECONDS, EVENTS_TOTAL
+from services.reasons import Reason, Refusal
 from services.rejection import Raw
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from services.contract.model import Contract
 from services.contract.money import QUANTITY_DIGITS, QUANTITY_LIMIT, decimals, plain
 from services.ingest.events import UsageEvent
-from services.ingest.reasons import Reason, Refusal
+from services.reasons import Reason, Refusal
 
 ID_LENGTH_MAX = 128
 RESOURCE_LENGTH_MAX = 256

@@ -7,7 +7,7 @@ a JSON number is taken digit by digit from the bytes, never through a float.
 import msgspec
 
 from services.avro import MARKER, UnreadableError, codec
-from services.ingest.reasons import Reason, Refusal
+from services.reasons import Reason, Refusal
 
 EVENT_TYPE = "plafond.usage.v1"
 EVENT_SIZE_MAX = 64 * 1024

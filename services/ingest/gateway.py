@@ -25,10 +25,10 @@ from services.ingest.events import read_json, too_large
 from services.ingest.keys import KeyRing
 from services.ingest.outlet import UnavailableError
 from services.ingest.problems import REQUEST, RESPONSES, Problem
-from services.ingest.reasons import Reason, Refusal
 from services.kafka import raw_topic
 from services.metrics import SECONDS
 from services.postgres import TRANSIENT
+from services.reasons import Reason, Refusal
 
 BODY_SIZE_MAX = 8 * 1024 * 1024
 EVENTS_MAX = 10_000

@@ -4,9 +4,9 @@ A message is noted as replayed once the broker has it. After a crash in between 
 costs nothing.
 """
 
-from services.ingest.reasons import Reason
 from services.kafka import Message, Sender
 from services.postgres import Connection
+from services.reasons import Reason
 
 NEVER_REPLAYED = frozenset({Reason.CONFLICT, Reason.WRONG_PROVIDER, Reason.MALFORMED, Reason.TOO_LARGE})
 """Reasons that lie in the message itself, so that the same bytes would be refused again."""

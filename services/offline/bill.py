@@ -21,13 +21,13 @@ from services.contract.model import Contract
 from services.contract.money import add
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
 from services.ingest.events import UsageEvent
-from services.ingest.reasons import Reason, Refusal
 from services.invoicing.ceilings import Standing, spending, standings
 from services.invoicing.settle import PostingKey, Share, settle
 from services.invoicing.statement import Statement, statements
 from services.offline import lines, readers, sql, tables
 from services.offline.lines import Line, Unread
 from services.offline.source import Format, Source, sources
+from services.reasons import Reason, Refusal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
 from services.ingest.events import EVENT_SIZE_MAX, UsageEvent, read
-from services.ingest.reasons import Refusal
 from services.offline.source import Source
+from services.reasons import Refusal
 
 BATCH_SIZE = 20_000
 

@@ -11,10 +11,10 @@ from typing import Any
 from services.avro import codec
 from services.contract.money import plain
 from services.contract_watch import Contracts
-from services.ingest.reasons import Reason, Refusal
 from services.kafka import CHARGES, REJECTED, Message, Sender, raw_topic
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.store import Books, Rated
+from services.reasons import Reason, Refusal
 from services.rejection import Raw, rejection
 
 

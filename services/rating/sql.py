@@ -41,7 +41,8 @@ select $1, incoming.position, incoming.use_no, incoming.id,
        event.digest <> incoming.digest
 from unnest($2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
             $10::bigint[], $11::text[], $12::bigint[])
-     as incoming(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at, provider, digest)
+     as incoming(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at, provider,
+                 digest)
      join rating.event on event.provider = incoming.provider and event.id = incoming.id
 returning position, conflict
 """

@@ -13,6 +13,7 @@ from services import contract_store
 from services.audit.run import HOPS, Finding, audit
 from services.contract.model import Contract
 from services.ingest.events import UsageEvent
+from services.ingest.push import Pushed, avro_event, cloud_event, into_kafka, over_http
 from services.invoicing.ceilings import Standing
 from services.invoicing.close import Invoice, close_month
 from services.invoicing.read import ceilings_of
@@ -20,7 +21,6 @@ from services.kafka import Offsets
 from services.offline.readers import events, read_mapping
 from services.postgres import Connection, connect
 from services.stack import demo_usage
-from services.stack.demo_usage import Sent
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, Plafond, prepare, servers
 
@@ -29,6 +29,7 @@ CONTRACT = ROOT / "deploy" / "contracts" / "cloud-i.toml"
 TRACE = ROOT / "deploy" / "usage" / "bitbrains_small_trace.parquet"
 MAPPING = ROOT / "deploy" / "usage" / "bitbrains.toml"
 MONTH = "2016-03"
+BATCH = 1_000
 THROUGH_SECONDS_MAX = 600
 
 Stage = Callable[[str, int | None], Callable[[int], None]]
@@ -37,10 +38,14 @@ Stage = Callable[[str, int | None], Callable[[int], None]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo came to; `flow_seconds` is from the first message to the last posting."""
+    """What the demo came to.
+
+    `refused_at_door` counts events that the gateway would not take; `flow_seconds` is from the first message to the
+    last posting.
+    """
 
     contract: Contract
-    sent: Sent
+    refused_at_door: int
     flow_seconds: float
     counts: dict[str, int]
     rejected: dict[str, int]
@@ -68,41 +73,31 @@ async def _demo(plafond: Plafond, stage: Stage) -> Outcome:
     done = stage("reading the trace", None)
     usage = demo_usage.by_provider(events([str(TRACE)], mapping=read_mapping(MAPPING)))
     done(1)
-    sent = Sent()
     began = time.monotonic()
-    await _push(plafond, keys, usage, sent, stage)
+    pushed = await _push(plafond, keys, usage, stage)
     await _through(plafond, stage)
     flow_seconds = time.monotonic() - began
-    return await _finish(plafond, sent, flow_seconds, stage)
+    return await _finish(plafond, sum(len(each.refused) for each in pushed), flow_seconds, stage)
 
 
 async def _push(
-    plafond: Plafond, keys: dict[str, str], usage: dict[str, list[UsageEvent]], sent: Sent, stage: Stage
-) -> None:
-    """Let all providers push at the same time: every other one over HTTP, the rest into Kafka, one of them Avro."""
-    total = sum(map(len, usage.values()))
-    report = stage("providers push their usage", total)
+    plafond: Plafond, keys: dict[str, str], usage: dict[str, list[UsageEvent]], stage: Stage
+) -> list[Pushed]:
+    """Let all providers push at the same time: every other one over HTTP, the rest into Kafka, some of them Avro."""
+    report = stage("providers push their usage", sum(map(len, usage.values())))
+    addresses = plafond.addresses
     pushes = []
     for number, (provider, mine) in enumerate(sorted(usage.items())):
-        other = "numergy" if provider != "numergy" else "gigas"
-        write = demo_usage.avro_event if number % 4 == 1 else demo_usage.cloud_event
-        wrong = [write(each) for each in demo_usage.refused_by_contract(mine)]
-        messages = [write(each) for each in demo_usage.as_pushed(mine, demo_usage.SEED + number)]
-        bad = demo_usage.refused_by_form(mine, other)
+        write = avro_event if number % 4 == 1 else cloud_event
+        events = [*demo_usage.as_pushed(mine, demo_usage.SEED + number), *demo_usage.refused_by_contract(mine)]
+        messages = [write(each) for each in events]
+        messages += demo_usage.refused_by_form(mine, "gigas" if provider == "numergy" else "numergy")
+        batches = [messages[start : start + BATCH] for start in range(0, len(messages), BATCH)]
         if number % 2:
-            pushes.append(
-                demo_usage.push_to_kafka(plafond.addresses.kafka, provider, messages + wrong + bad, sent, report)
-            )
+            pushes.append(into_kafka(addresses.kafka, provider, batches, report))
         else:
-            pushes.append(_push_parts(plafond.addresses.gateway, keys[provider], [messages, wrong, bad], sent, report))
-    await asyncio.gather(*pushes)
-
-
-async def _push_parts(
-    gateway: str, key: str, parts: list[list[bytes]], sent: Sent, report: Callable[[int], None]
-) -> None:
-    for part in parts:
-        await demo_usage.push_over_http(gateway, key, part, sent, report)
+            pushes.append(over_http(addresses.gateway, keys[provider], batches, report))
+    return await asyncio.gather(*pushes)
 
 
 async def _through(plafond: Plafond, stage: Stage) -> None:
@@ -122,7 +117,7 @@ async def _through(plafond: Plafond, stage: Stage) -> None:
             report(0)
 
 
-async def _finish(plafond: Plafond, sent: Sent, flow_seconds: float, stage: Stage) -> Outcome:
+async def _finish(plafond: Plafond, refused_at_door: int, flow_seconds: float, stage: Stage) -> Outcome:
     connection = await connect(plafond.addresses.database_url)
     try:
         stored = await contract_store.newest(connection)
@@ -135,7 +130,7 @@ async def _finish(plafond: Plafond, sent: Sent, flow_seconds: float, stage: Stag
         done(1)
         return Outcome(
             stored.contract,
-            sent,
+            refused_at_door,
             flow_seconds,
             await _counts(connection),
             {row["reason"]: row["events"] for row in await connection.fetch(_REJECTED)},

@@ -5,34 +5,20 @@ events out of order and late, and events that must be refused: unknown items, an
 the EU, and bytes that are no event.
 """
 
-import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-import httpx
 import msgspec
 
-from services.avro import codec
-from services.ingest.events import EVENT_TYPE, UsageEvent
-from services.kafka import Message, Sender, raw_topic
+from services.ingest.events import UsageEvent
+from services.ingest.push import cloud_event
 from services.offline.lines import Unread
 
 SEED = 2016
-BATCH = 1_000
 TWICE = 0.01
 LATE = 0.02
 WINDOW = 2_000
-Report = Callable[[int], None]
-
-
-@dataclass(slots=True)
-class Sent:
-    """What was sent: `refused_at_door` is what the gateway answered 4xx to, and what nothing became of."""
-
-    messages: int = 0
-    refused_at_door: int = 0
 
 
 def by_provider(batches: Iterable[Iterable[UsageEvent | Unread]]) -> dict[str, list[UsageEvent]]:
@@ -72,65 +58,3 @@ def refused_by_form(events: list[UsageEvent], other: str) -> list[bytes]:
         msgspec.structs.replace(events[0], id=f"demo-source-{n}", source=f"/providers/{other}") for n in range(5)
     ]
     return [*map(cloud_event, foreign), b"\x00garbage", b'{"id": NaN}']
-
-
-def cloud_event(event: UsageEvent) -> bytes:
-    """Write an event as a CloudEvent in structured JSON."""
-    data = {"lot": event.lot, "item": event.item, "quantity": event.quantity, "region": event.region}
-    if event.resource:
-        data["resource"] = event.resource
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": event.id,
-            "source": event.source,
-            "type": EVENT_TYPE,
-            "time": event.time,
-            "subject": event.subject,
-            "data": data,
-        }
-    )
-
-
-def avro_event(event: UsageEvent) -> bytes:
-    """Write an event as our Avro record."""
-    record = msgspec.structs.asdict(event)
-    return codec("usage_event").encode({**record, "resource": event.resource or None, "corrects": None})
-
-
-async def push_to_kafka(kafka: str, provider: str, messages: list[bytes], sent: Sent, report: Report) -> None:
-    """Write messages into the provider's own topic."""
-    sender = Sender(kafka, f"provider-{provider}")
-    try:
-        for batch in _batches(messages):
-            await sender.send([Message(raw_topic(provider), each) for each in batch])
-            sent.messages += len(batch)
-            report(len(batch))
-    finally:
-        await sender.stop()
-
-
-async def push_over_http(gateway: str, key: str, messages: list[bytes], sent: Sent, report: Report) -> None:
-    """Post messages in batches with the provider's key; what the gateway refuses as a whole counts as refused."""
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents-batch+json"}
-    async with httpx.AsyncClient(base_url=gateway, headers=headers, timeout=30, trust_env=False) as client:
-        for batch in _batches(messages):
-            answer = await _post(client, b"[" + b",".join(batch) + b"]")
-            if answer == httpx.codes.ACCEPTED:
-                sent.messages += len(batch)
-            else:
-                sent.refused_at_door += len(batch)
-            report(len(batch))
-
-
-async def _post(client: httpx.AsyncClient, body: bytes) -> int:
-    """Post until the answer is final; 503 means to send all again, since what came twice costs nothing."""
-    while True:
-        answer = await client.post("/v1/usage", content=body)
-        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-            return answer.status_code
-        await asyncio.sleep(float(answer.headers.get("Retry-After", "1")))
-
-
-def _batches(messages: list[bytes]) -> Iterable[list[bytes]]:
-    return (messages[start : start + BATCH] for start in range(0, len(messages), BATCH))

@@ -27,7 +27,6 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
 from services.ingest.decide import Accepted, Decider
 from services.ingest.events import UsageEvent
-from services.ingest.reasons import Reason, Refusal
 from services.invoicing.ceilings import spending, standings
 from services.invoicing.settle import settle
 from services.invoicing.statement import Statement, statements
@@ -35,6 +34,7 @@ from services.offline.bill import Bill, Rejection, bill, read_usage
 from services.offline.readers import events, read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import write
+from services.reasons import Reason, Refusal
 
 HERE = Path(__file__).parent
 SMALL = HERE.parent / "data" / "small.toml"

@@ -35,7 +35,7 @@ ALSO = {
     "an invoice number missing": ("invoices + open = postings", "update invoicing.series set last = last + 1"),
     "an invoice that says less": ("invoices + open = postings", "update invoicing.invoice set exact = exact - 1"),
 }
-CASES = [(identity, statement) for identity, statement in BREAKS.items()] + list(ALSO.values())
+CASES = list(BREAKS.items()) + list(ALSO.values())
 
 
 @pytest_asyncio.fixture(scope="module")

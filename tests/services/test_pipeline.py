@@ -105,7 +105,7 @@ async def test_what_is_refused_is_kept_whole_with_its_reason(pipeline: Pipeline)
 
 
 async def test_a_mended_contract_lets_rejections_through_again(pipeline: Pipeline, tmp_path):
-    from tests.conftest import SMALL  # noqa: PLC0415
+    from tests.conftest import SMALL
 
     mended = SMALL.replace(
         '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n',
@@ -187,7 +187,7 @@ async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
 
 
 async def test_metrics_and_probes_tell_the_truth(pipeline: Pipeline):
-    import httpx  # noqa: PLC0415
+    import httpx
 
     async with httpx.AsyncClient(trust_env=False) as client:
         for name, url in pipeline.probes.items():

@@ -1,0 +1,114 @@
+"""plafond push: usage files sent the way a provider sends them."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from aiokafka.errors import KafkaError
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from services.ingest.events import UsageEvent
+from services.ingest.push import Pushed, PushError, Report, avro_event, cloud_event, into_kafka, over_http
+from services.offline.lines import Unread
+from services.offline.readers import events, read_mapping
+from services.offline.source import Format, UsageFileError
+from services.output import JsonOption, console, errors, fail, print_json
+
+REFUSED_SHOWN = 20
+
+
+def push_command(
+    files: Annotated[list[str], typer.Argument(help="Usage files; - is standard input.", metavar="FILE...")],
+    provider: Annotated[str, typer.Option(help="Who pushes.")],
+    url: Annotated[str, typer.Option(envvar="PLAFOND_GATEWAY", help="The gateway.")] = "http://localhost:8080",
+    key: Annotated[str | None, typer.Option(envvar="PLAFOND_API_KEY", help="The provider's API key.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="Write into the provider's topic there instead.")] = None,
+    avro: Annotated[bool, typer.Option("--avro", help="With --kafka: as Avro instead of JSON.")] = False,
+    own: Annotated[bool, typer.Option("--own", help="Pass over events that name another provider.")] = False,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Events a request.")] = 500,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="Requests at the same time.")] = 4,
+    form: Annotated[Format | None, typer.Option("--format", help="The files' form; else it is found out.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option("--map", help="For FOCUS and OpenDC files: what they don't say.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Push usage files over HTTP, or with --kafka straight into the provider's topic.
+
+    Files may be CSV, Parquet, JSON lines of CloudEvents, FOCUS or an OpenDC trace, as for `plafond bill`. Exit status 1
+    names what was refused.
+
+    Examples:
+
+    `plafond push march.csv --provider numergy --url https://usage.example.eu --key plf_...`
+
+    `plafond push deploy/usage/bitbrains_small_trace.parquet --map deploy/usage/bitbrains.toml --provider gigas --own
+    --kafka localhost:9092`
+    """
+    if kafka is None and key is None:
+        fail("give the provider's API key with --key or PLAFOND_API_KEY, or a broker with --kafka", 2)
+    try:
+        read = events(files, form, read_mapping(mapping) if mapping else None)
+        messages = _messages(read, batch, provider if own else None, as_avro=avro and kafka is not None)
+        with _progress() as report:
+            if kafka is not None:
+                pushed = asyncio.run(into_kafka(kafka, provider, messages, report))
+            else:
+                pushed = asyncio.run(over_http(url, key or "", messages, report, clients=clients))
+    except UsageFileError as error:
+        fail(str(error))
+    except (PushError, KafkaError, OSError) as error:
+        fail(str(error), 3)
+    _show(pushed, as_json=as_json)
+    if pushed.refused:
+        raise typer.Exit(1)
+
+
+def _messages(
+    read: Iterator[list[UsageEvent | Unread]], size: int, only: str | None, *, as_avro: bool
+) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    write = avro_event if as_avro else cloud_event
+    for chunk in read:
+        for each in chunk:
+            if isinstance(each, UsageEvent):
+                if only is not None and each.source != f"/providers/{only}":
+                    continue
+                batch.append(write(each))
+            else:
+                batch.append(each.payload)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+class _progress:  # noqa: N801 used as a function
+    """Counts events on a terminal."""
+
+    def __enter__(self) -> Report:
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.completed:,.0f} events"), TimeElapsedColumn(),
+            console=errors, disable=not sys.stderr.isatty(),
+        )  # fmt: skip
+        self._bar.start()
+        task = self._bar.add_task("push", total=None)
+        return lambda count: self._bar.advance(task, count)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def _show(pushed: Pushed, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"taken": pushed.taken, "refused": pushed.refused})
+        return
+    console.print(f"{pushed.taken:,} events taken, {len(pushed.refused):,} refused", highlight=False)
+    for each in pushed.refused[:REFUSED_SHOWN]:
+        console.print(f"  {each.get('id') or 'no id'}: {each['explanation']}", markup=False, highlight=False)
+    if len(pushed.refused) > REFUSED_SHOWN:
+        console.print(f"  and {len(pushed.refused) - REFUSED_SHOWN:,} more")
