@@ -1,8 +1,8 @@
 """A Faust worker around one agent: takes a message, hands it on, acknowledges it only once it is done.
 
-Faust acknowledges a message whose agent raised. So nothing may be raised past a batch here: work that a server's
-absence stopped is tried again for as long as it takes, a message that can't be read is parked, and any other
-error stops the worker with nothing acknowledged.
+By itself Faust acknowledges a message whenever its agent lets go of it: when it raised, and also when the worker is
+stopped in the middle. So messages are acknowledged here, by hand, after the work: work that a server's absence stopped
+is tried again for as long as it takes, a message that can't be read is parked, and any other error stops the worker.
 """
 
 import asyncio
@@ -62,8 +62,9 @@ def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park)
     source = app.topic(topic, key_serializer="raw", value_serializer="raw", internal=False)
 
     async def agent(stream: Any) -> None:
-        async for event in stream.events():
+        async for event in stream.noack().events():
             await _take(app, name, event, handle, park)
+            event.ack()
 
     app.agent(source, name=f"{name}-{topic}")(agent)
 

@@ -72,6 +72,11 @@ class Pipeline:
         """End a service as a crash would."""
         self._services[name].kill()
 
+    def alive(self, name: str) -> bool:
+        """Tell whether a service's process runs."""
+        process = self._services[name].process
+        return process is not None and process.alive
+
     async def push(self, provider: str, events: Iterable[bytes]) -> None:
         """Write messages straight into a provider's topic."""
         sender = Sender(self.kafka, "test")

@@ -1,9 +1,9 @@
 """plafond run, migrate, topics: what an operator starts."""
 
-import asyncio
 from typing import Annotated
 
 import typer
+import uvloop
 
 from services import logs
 from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
@@ -38,7 +38,7 @@ def run_service(service: ServiceArgument) -> None:
         from services.rating.run import run as main  # noqa: PLC0415
     else:
         from services.invoicing.run import run as main  # noqa: PLC0415
-    asyncio.run(main(settings))
+    uvloop.run(main(settings))
 
 
 def migrate_database(database_url: DatabaseOption, as_json: JsonOption = False) -> None:

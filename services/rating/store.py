@@ -70,7 +70,8 @@ class Books:
 
     async def make_partitions(self, contract: Contract) -> None:
         """Make the usage table's partitions for every month of the contract, ahead of use."""
-        async with self._pool.acquire() as connection:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock(hashtext('rating.usage partitions'))")
             for month in months_between(month_of(contract.starts), month_of(contract.ends)):
                 name = f"usage_{month.replace('-', '_')}"
                 if await connection.fetchval("select to_regclass($1)", f"rating.{name}") is None:

@@ -1,0 +1,50 @@
+"""What a worker can't do: an unreadable message is parked and the flow goes on; an unknown error stops the worker."""
+
+import asyncio
+import time
+from decimal import Decimal
+
+from services.kafka import ACCEPTED, CHARGES, Message, Sender
+from tests.pipeline import Pipeline, event
+
+
+async def send(pipeline: Pipeline, *messages: Message) -> None:
+    sender = Sender(pipeline.kafka, "poison")
+    await sender.send(messages)
+    await sender.stop()
+
+
+async def test_an_unknown_error_stops_the_worker_with_nothing_acknowledged(pipeline: Pipeline):
+    await pipeline.push("alpha", [event("alpha", "before")])
+    await pipeline.through()
+    await pipeline.fetch("alter table rating.charge rename to charge_away")
+    await pipeline.push("alpha", [event("alpha", "after")])
+    deadline = time.monotonic() + 40
+    while pipeline.alive("rating") and time.monotonic() < deadline:
+        await asyncio.sleep(0.2)
+    assert not pipeline.alive("rating"), "the worker must stop, so that it is noticed"
+    await pipeline.fetch("alter table rating.charge_away rename to charge")
+    await pipeline.start("rating")
+    await pipeline.through()
+    assert (await pipeline.spent())["contract small"] == Decimal("0.10")
+    assert await pipeline.audit() == []
+
+
+async def test_an_unreadable_message_is_parked_whole_and_the_partition_goes_on(pipeline: Pipeline):
+    poison = [b"\x00 not a batch", b""]
+    await send(
+        pipeline,
+        *(Message(topic, each, partition=n) for topic in (ACCEPTED, CHARGES) for each in poison for n in range(4)),
+    )
+    await pipeline.push(
+        "alpha", [event("alpha", f"p{number}", subject=each) for number, each in enumerate(("EP", "EDA", "EC/AGRI"))]
+    )
+    await pipeline.through()
+    assert (await pipeline.spent())["contract small"] == Decimal("0.25")
+    for schema in ("rating", "invoicing"):
+        parked = await pipeline.fetch(f"select payload, error from {schema}.parked")
+        assert sorted(row["payload"] for row in parked) == sorted(poison * 4)
+        assert all("fingerprint" in row["error"] for row in parked)
+    (finding,) = await pipeline.audit()
+    assert finding.identity == "no message is parked"
+    assert len(finding.breaches) == 16
