@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 import asyncpg
@@ -15,6 +15,7 @@ from services.postgres import TRANSIENT
 
 log = structlog.get_logger()
 LAG_SECONDS = 2.0
+STOP_SECONDS_MAX = 10
 
 
 async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
@@ -26,12 +27,22 @@ async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
     tasks = [asyncio.create_task(part) for part in parts]
     stopping = asyncio.create_task(stop.wait())
     done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    for task in [stopping, *tasks]:
-        task.cancel()
-    await asyncio.gather(stopping, *tasks, return_exceptions=True)
+    await _cancel([stopping, *tasks])
     for task in done - {stopping}:
         error = None if task.cancelled() else task.exception()
         raise RuntimeError(f"a part of the service ended by itself: {error!r}") from error
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End tasks, asking again: a worker that is just starting swallows the first cancellation."""
+    waiting = set(tasks)
+    for _ in range(STOP_SECONDS_MAX):
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=1)
+        if not waiting:
+            return
+    log.warning("service.stop_took_too_long", parts=len(waiting))
 
 
 async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str], bool]) -> None:

@@ -22,6 +22,7 @@ from services.postgres import TRANSIENT
 
 log = structlog.get_logger()
 PAUSE_SECONDS_MAX = 5.0
+STOP_SECONDS_MAX = 5.0
 
 UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg.DataError)
 """Errors that the message itself causes: the same message would cause them for ever."""
@@ -109,6 +110,9 @@ async def run_app(app: faust.App) -> None:
     try:
         await app.wait_until_stopped()
     finally:
-        await app.stop()
+        try:
+            await asyncio.wait_for(app.stop(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            log.warning("worker.stop_took_too_long", seconds=STOP_SECONDS_MAX)
     if app.crash_reason is not None:
         raise app.crash_reason

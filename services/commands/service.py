@@ -1,7 +1,12 @@
 """plafond run, migrate, topics: what an operator starts."""
 
-from typing import Annotated
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
 
+import structlog
 import typer
 import uvloop
 
@@ -13,6 +18,7 @@ from services.output import JsonOption, console, fail, print_json
 from services.postgres import Connection, SchemaError, connect, migrate
 from services.settings import from_environment
 
+logger = structlog.get_logger()
 PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
 ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating or invoicing.", metavar="SERVICE")]
 
@@ -38,7 +44,22 @@ def run_service(service: ServiceArgument) -> None:
         from services.rating.run import run as main  # noqa: PLC0415
     else:
         from services.invoicing.run import run as main  # noqa: PLC0415
-    uvloop.run(main(settings))
+    _run_to_the_end(main(settings))
+
+
+def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run a service and leave the process at once when it has closed all that is its own.
+
+    Faust leaves tasks behind that swallow their cancellation; waiting for them would hang.
+    """
+    status = 0
+    try:
+        asyncio.Runner(loop_factory=uvloop.new_event_loop).run(service)
+    except Exception:
+        logger.exception("service.failed")
+        status = 1
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def migrate_database(database_url: DatabaseOption, as_json: JsonOption = False) -> None:
