@@ -12,6 +12,7 @@ import duckdb
 import typer
 
 from services.contract.model import Contract
+from services.contract.money import total
 from services.contract.months import first_day
 from services.offline.bill import Bill, Usage, bill, read_usage
 from services.offline.contract_file import contract_in
@@ -88,7 +89,7 @@ def bill_command(
 def _show(contract: Contract, usage: Usage, made: Bill) -> None:
     came_in = {"accepted": made.accepted, "repeats": made.repeats, "rejected": sum(made.rejected.values())}
     rows = [{"what": what, "events": f"{events:,}"} for what, events in ({"read": made.read} | came_in).items()]
-    show(rows, _CAME_IN, title=f"Usage from {len(usage.files)} files")
+    show(rows, _CAME_IN, title="Usage")
     if made.rejected:
         reasons = [
             {"reason": each, "events": f"{events:,}", "text": TEXTS[Reason(each)]}
@@ -101,6 +102,8 @@ def _show(contract: Contract, usage: Usage, made: Bill) -> None:
         for each in statements
     ]
     show(totals, _TOTALS, title=f"\nStatements, {contract.currency}")
+    whole = total(each.total for statements in made.statements.values() for each in statements)
+    console.print(f"{len(totals)} statements, {euros(whole)} {contract.currency}", style="bold", highlight=False)
     ceilings = [
         {
             "level": each.key.level.value,

@@ -159,7 +159,7 @@ def show_ceilings(contract: Contract, found: list[Standing], *, as_json: bool) -
             "ceiling": "" if each.ceiling is None else euros(each.ceiling),
             "spent": euros(each.spent),
             "left": "" if each.left is None else euros(each.left),
-            "per_cent": "" if each.per_cent is None else f"{each.per_cent:.1f}",
+            "per_cent": "" if each.per_cent is None else f"{each.per_cent:.2f}",
         }
         for each in found
     ]

@@ -54,12 +54,11 @@ def price_command(
         print_json(found)
         return
     unit, currency = agreed.items[item].unit, agreed.currency
-    title = f"{item} under {award}, tariff from {tariff.valid_from}, {found['model']}"
+    heading = f"{item} under {award}, tariff from {tariff.valid_from}, {found['model']}"
+    console.print(heading, style="bold", highlight=False, markup=False)
     if found["before"]:
-        show(found["steps_before"], _STEPS, title=f"{title}: before, at {plain(found['before'])} {unit}")
-        show(found["steps"], _STEPS, title=f"\nAfter, at {plain(found['after'])} {unit}")
-    else:
-        show(found["steps"], _STEPS, title=title)
+        show(found["steps_before"], _STEPS, title=f"\nBefore: {plain(found['before'])} {unit}")
+    show(found["steps"], _STEPS, title=f"\nAfter: {plain(found['after'])} {unit}")
     console.print(f"\n{quantity} {unit} cost {plain(found['amount'])} {currency}", style="bold", highlight=False)
 
 

@@ -47,10 +47,10 @@ class Standing:
 
     @property
     def per_cent(self) -> Decimal | None:
-        """Spent in per cent of the ceiling, to one decimal for display; None without a ceiling or with one of zero."""
+        """Spent in per cent of the ceiling, to two decimals for display; None without a ceiling or with one of zero."""
         if not self.ceiling:
             return None
-        return (self.spent * 100 / self.ceiling).quantize(Decimal("0.1"))
+        return (self.spent * 100 / self.ceiling).quantize(Decimal("0.01"))
 
 
 def ceilings(contract: Contract) -> dict[CeilingKey, Decimal]:

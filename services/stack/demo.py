@@ -84,20 +84,26 @@ async def _push(
     plafond: Plafond, keys: dict[str, str], usage: dict[str, list[UsageEvent]], stage: Stage
 ) -> list[Pushed]:
     """Let all providers push at the same time: every other one over HTTP, the rest into Kafka, some of them Avro."""
-    report = stage("providers push their usage", sum(map(len, usage.values())))
-    addresses = plafond.addresses
+    everything = {
+        provider: _messages(number, provider, mine) for number, (provider, mine) in enumerate(sorted(usage.items()))
+    }
+    report = stage("providers push their usage", sum(map(len, everything.values())))
     pushes = []
-    for number, (provider, mine) in enumerate(sorted(usage.items())):
-        write = avro_event if number % 4 == 1 else cloud_event
-        events = [*demo_usage.as_pushed(mine, demo_usage.SEED + number), *demo_usage.refused_by_contract(mine)]
-        messages = [write(each) for each in events]
-        messages += demo_usage.refused_by_form(mine, "gigas" if provider == "numergy" else "numergy")
+    for number, (provider, messages) in enumerate(everything.items()):
         batches = [messages[start : start + BATCH] for start in range(0, len(messages), BATCH)]
         if number % 2:
-            pushes.append(into_kafka(addresses.kafka, provider, batches, report))
+            pushes.append(into_kafka(plafond.addresses.kafka, provider, batches, report))
         else:
-            pushes.append(over_http(addresses.gateway, keys[provider], batches, report))
+            pushes.append(over_http(plafond.addresses.gateway, keys[provider], batches, report))
     return await asyncio.gather(*pushes)
+
+
+def _messages(number: int, provider: str, mine: list[UsageEvent]) -> list[bytes]:
+    """Return what a provider pushes: its usage in some disorder, and what must be refused."""
+    write = avro_event if number % 4 == 1 else cloud_event
+    events = [*demo_usage.as_pushed(mine, demo_usage.SEED + number), *demo_usage.refused_by_contract(mine)]
+    other = "gigas" if provider == "numergy" else "numergy"
+    return [write(each) for each in events] + demo_usage.refused_by_form(mine, other)
 
 
 async def _through(plafond: Plafond, stage: Stage) -> None:
