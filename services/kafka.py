@@ -211,10 +211,11 @@ class Offsets:
         self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, metadata_max_age_ms=5_000)
 
     async def __aenter__(self) -> Self:
-        await self._admin.start()
         try:
+            await self._admin.start()
             await self._reader.start()
         except BaseException:
+            await self._reader.stop()
             await self._admin.close()
             raise
         return self

@@ -14,7 +14,7 @@ import typer
 from services.contract.model import Contract
 from services.contract.money import total
 from services.contract.months import first_day
-from services.offline.bill import Bill, Usage, bill, read_usage
+from services.offline.bill import Bill, bill, read_usage
 from services.offline.contract_file import contract_in
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
@@ -82,11 +82,11 @@ def bill_command(
     if as_json:
         print_json(summary(agreed, read, made))
     else:
-        _show(agreed, read, made)
+        _show(agreed, made)
         console.print(f"\n{files} files in {out}", highlight=False, markup=False)
 
 
-def _show(contract: Contract, usage: Usage, made: Bill) -> None:
+def _show(contract: Contract, made: Bill) -> None:
     came_in = {"accepted": made.accepted, "repeats": made.repeats, "rejected": sum(made.rejected.values())}
     rows = [{"what": what, "events": f"{events:,}"} for what, events in ({"read": made.read} | came_in).items()]
     show(rows, _CAME_IN, title="Usage")

@@ -115,7 +115,7 @@ def alerts_command(database_url: DatabaseOption, as_json: JsonOption = False) ->
         return [dict(row) for row in rows]
 
     columns = [
-        Column("raised_at", "raised"), Column("level", "level"), Column("code", "code"),
+        Column("raised_at", "raised", whole=True), Column("level", "level"), Column("code", "code"),
         Column("threshold", "%", right=True), Column("spent", "spent", right=True),
         Column("ceiling", "ceiling", right=True), Column("published_at", "published"),
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def list_rejections(
         for row in rows:
             row["place"] = f"{row['partition']}/{row['offset']}"
     columns = [
-        Column("received_at", "received"), Column("provider", "provider"), Column("place", "place"),
+        Column("received_at", "received", whole=True), Column("provider", "provider"), Column("place", "place"),
         Column("event_id", "event", cut=True), Column("explanation", "why"),
     ]  # fmt: skip
     show(rows, columns, title=f"Rejections, newest {len(rows)}", as_json=as_json)
@@ -88,7 +88,7 @@ def summarise(
         row["text"] = TEXTS[Reason(row["reason"])]
     columns = [
         Column("reason", "reason"), Column("provider", "provider"), Column("events", "events", right=True),
-        Column("last", "last received"), Column("text", "which means"),
+        Column("last", "last received", whole=True), Column("text", "which means"),
     ]  # fmt: skip
     show(rows, columns, title="Rejections", as_json=as_json)
 

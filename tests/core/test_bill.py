@@ -354,6 +354,26 @@ TEXTS = ["", "a", "é", "a b", " ", "x" * 128, "x" * 129, "x" * 256, "x" * 257, 
          "\u2028", "😀", "'", '"', ";", ",", "\\", "NULL", "é" * 128]  # fmt: skip
 
 
+@pytest.mark.parametrize("field", ["time", "quantity", "id", "resource"])
+def test_each_odd_form_comes_out_as_from_the_core_alone(contract: Contract, field: str, tmp_path: Path) -> None:
+    odd = {"time": TIMES, "quantity": QUANTITIES, "id": TEXTS, "resource": TEXTS}[field]
+    rows = [{**row(number, "EP", "vm", "1"), field: each} for number, each in enumerate(odd) if "\x00" not in each]
+    made, rejections = reckon(contract, write_csv(tmp_path / "usage.csv", rows))
+    check_against_reference(contract, rows, made, rejections)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"time": "2016-03-05T10:00:00.000001Z"}, {"subject": "EDA"}, {"lot": "2"}, {"item": "disk"}, {"quantity": "1.01"},
+     {"region": "fr-paris"}, {"resource": "vm-1"}],
+)  # fmt: skip
+def test_any_other_content_under_the_same_id_is_a_conflict(contract: Contract, changed: Row) -> None:
+    rows = [row(1, "EP", "vm", "1"), {**row(1, "EP", "vm", "1"), **changed}]
+    made, rejections = reckon_rows(contract, rows)
+    assert made.rejected == {"conflict": 1}
+    check_against_reference(contract, rows, made, rejections)
+
+
 def mostly(usual: list[str], odd: list[str]) -> st.SearchStrategy[str]:
     return st.one_of(*[st.sampled_from(usual)] * 4, st.sampled_from(odd))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.charges import ChargeKey, meter_of, price_of
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.load import load
 from services.contract.model import AllocationKey, Contract
 from services.contract.money import LEDGER_DIGITS, ZERO, add, multiply, total
@@ -56,15 +56,15 @@ def direct_amounts(shares: dict[PostingKey, Share]) -> dict[str, Decimal]:
 
 @given(QUANTITIES)
 def test_the_shares_of_each_award_add_up_to_the_price_of_its_meters(quantities: Quantities) -> None:
-    meters: dict[object, Decimal] = defaultdict(lambda: ZERO)
+    meters: dict[MeterKey, Decimal] = defaultdict(lambda: ZERO)
     for key, quantity in quantities.items():
         meters[meter_of(CONTRACT, key)] = add(meters[meter_of(CONTRACT, key)], quantity)
     priced: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for meter, quantity in meters.items():
         priced[meter.award] = add(priced[meter.award], price_of(CONTRACT, meter).model.amount(quantity))
     owed: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    for key, share in settle(CONTRACT, quantities, CONTRACT.pools).items():
-        owed[key.award] = add(owed[key.award], share.amount)
+    for posting, share in settle(CONTRACT, quantities, CONTRACT.pools).items():
+        owed[posting.award] = add(owed[posting.award], share.amount)
     assert {award: owed[award] for award in priced} == priced
 
 
