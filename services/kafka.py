@@ -72,9 +72,9 @@ def bootstrap_servers() -> str:
     return os.environ.get("PLAFOND_KAFKA", "localhost:9092")
 
 
-def producer(servers: str, name: str) -> AIOKafkaProducer:
-    """Make a producer: acks=all, idempotent, batches compressed."""
-    return AIOKafkaProducer(
+async def started_producer(servers: str, name: str) -> AIOKafkaProducer:
+    """Start a producer: acks=all, idempotent, batches compressed; raises KafkaError when there is no broker."""
+    producer = AIOKafkaProducer(
         bootstrap_servers=servers,
         client_id=name,
         acks="all",
@@ -85,6 +85,12 @@ def producer(servers: str, name: str) -> AIOKafkaProducer:
         max_request_size=_REJECTED_SIZE_MAX,
         request_timeout_ms=10_000,
     )
+    try:
+        await producer.start()
+    except BaseException:
+        await producer.stop()
+        raise
+    return producer
 
 
 def consumer(servers: str, group: str, *names: str) -> AIOKafkaConsumer:
@@ -193,13 +199,7 @@ class Sender:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            made = producer(self._servers, self._name)
-            try:
-                await made.start()
-            except BaseException:
-                await made.stop()
-                raise
-            self._producer = made
+            self._producer = await started_producer(self._servers, self._name)
         return self._producer
 
 

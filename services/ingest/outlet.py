@@ -8,7 +8,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.kafka import producer
+from services.kafka import started_producer
 
 log = structlog.get_logger()
 SECONDS_MAX = 5.0
@@ -67,13 +67,7 @@ class Outlet:
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
             if self._producer is None:
-                made = producer(self._servers, "gateway")
-                try:
-                    await made.start()
-                except BaseException:
-                    await made.stop()
-                    raise
-                self._producer = made
+                self._producer = await started_producer(self._servers, "gateway")
         return self._producer
 
 

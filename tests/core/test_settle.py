@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.load import load
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import LEDGER_DIGITS, ZERO, add, multiply, total
+from services.contract.money import LEDGER_DIGITS, ZERO, add, multiply, subtract, total
 from services.contract.tariff.per_unit import PerUnit
 from services.invoicing.ceilings import CeilingKey, Level, spending
 from services.invoicing.settle import PostingKey, Share, pool_weights, settle
@@ -115,8 +115,8 @@ def test_each_member_of_a_pool_pays_its_part(quantities: Quantities) -> None:
             assert weights == pool.weights
         whole, divisor = total(made.values()), total(weights.values())
         for member, part in made.items():
-            off = abs(part * divisor - whole * weights[member])
-            assert off < QUANTUM * divisor or off == 0
+            off = subtract(multiply(part, divisor), multiply(whole, weights[member])).copy_abs()
+            assert off < multiply(QUANTUM, divisor) or off == 0
 
 
 @given(QUANTITIES)
@@ -152,4 +152,4 @@ def test_what_is_spent_is_what_the_statements_say_unrounded(quantities: Quantiti
 def test_a_line_is_off_by_half_a_cent_at_most(quantities: Quantities) -> None:
     for statement in statements(CONTRACT, MONTH, settle(CONTRACT, quantities, CONTRACT.pools)):
         assert statement.total == total(line.amount for line in statement.lines)
-        assert all(abs(line.amount - line.exact) <= Decimal("0.005") for line in statement.lines)
+        assert all(subtract(line.amount, line.exact).copy_abs() <= Decimal("0.005") for line in statement.lines)
