@@ -11,11 +11,11 @@ from typing import Annotated
 import duckdb
 import typer
 
+from services.commands.contract_file import contract_in
 from services.contract.model import Contract
 from services.contract.money import total
 from services.contract.months import first_day
 from services.offline.bill import Bill, bill, read_usage
-from services.offline.contract_file import contract_in
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import summary, write

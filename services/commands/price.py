@@ -8,12 +8,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from services.commands.contract_file import contract_in
 from services.contract.model import Award, Contract, Tariff
 from services.contract.money import ZERO, add, plain
 from services.contract.months import midnight
 from services.contract.tariff import Step, charge
 from services.ingest.decide import read_quantity
-from services.offline.contract_file import contract_in
 from services.output import Column, JsonOption, console, fail, print_json, show
 from services.reasons import Refusal
 

@@ -56,6 +56,11 @@ def round_half_up(amount: Decimal, digits: int) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_ROUNDING)
 
 
+def quotient(left: Decimal, right: Decimal) -> Decimal:
+    """Return left / right to 200 digits: for ratios that are shown, never for amounts that are owed."""
+    return _ROUNDING.divide(left, right)
+
+
 def decimals(number: Decimal) -> int:
     """Return how many digits stand behind the point once trailing zeros are dropped."""
     exponent = number.normalize(EXACT).as_tuple().exponent

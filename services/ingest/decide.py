@@ -158,7 +158,7 @@ def read_quantity(text: str) -> str | Refusal:
     if not _NUMBER.match(text):
         return Refusal(Reason.BAD_QUANTITY, f"{_show(text)}; wanted a decimal like 12.5")
     number = Decimal(text)
-    if abs(number) >= QUANTITY_LIMIT or (number and decimals(number) > QUANTITY_DIGITS):
+    if number.copy_abs() >= QUANTITY_LIMIT or (number and decimals(number) > QUANTITY_DIGITS):
         return Refusal(
             Reason.BAD_QUANTITY,
             f"{_show(text)}; wanted less than 10^15 and at most {QUANTITY_DIGITS} decimals",

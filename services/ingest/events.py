@@ -87,7 +87,7 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
     data = event.data
     quantity = bytes(data.quantity)
     if quantity[:1] == b'"':
-        quantity = quantity[1:-1]
+        quantity = quantity[1:-1] if b"\\" not in quantity else msgspec.json.decode(quantity, type=str).encode()
     return UsageEvent(
         event.id, event.source, event.time, event.subject, data.lot, data.item,
         quantity.decode("utf-8", "backslashreplace"), data.region, data.resource or "", data.corrects or "",

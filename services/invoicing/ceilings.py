@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, multiply, subtract
+from services.contract.money import ZERO, add, multiply, quotient, round_half_up, subtract
 from services.invoicing.settle import PostingKey
 
 
@@ -50,7 +50,7 @@ class Standing:
         """Spent in per cent of the ceiling, to two decimals for display; None without a ceiling or with one of zero."""
         if not self.ceiling:
             return None
-        return (self.spent * 100 / self.ceiling).quantize(Decimal("0.01"))
+        return round_half_up(quotient(multiply(self.spent, Decimal(100)), self.ceiling), 2)
 
 
 def ceilings(contract: Contract) -> dict[CeilingKey, Decimal]:

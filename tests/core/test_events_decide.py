@@ -135,6 +135,16 @@ def test_a_time_is_the_same_instant_in_any_zone(naive: datetime, minutes: int):
     assert read_time(written) == read_time(written.replace("T", "t")) == instant
 
 
+@pytest.mark.parametrize(
+    ("written", "quantity"),
+    [(b'"\\u0031.5"', "1.5"), (b'"999999999999999.999999999999999"', "999999999999999.999999999999999")],
+)
+def test_a_quantity_is_read_as_json_means_it(written: bytes, quantity: str):
+    decision = decide(GOOD.replace(b'"quantity": "1"', b'"quantity": ' + written))
+    assert isinstance(decision, Accepted), decision
+    assert decision.quantity == quantity
+
+
 def test_what_says_the_same_has_the_same_digest():
     same = [GOOD, GOOD.replace(b'"1"', b'"1.0"'), GOOD.replace(b"10:00:00Z", b"11:00:00+01:00"), b" " + GOOD]
     digests = {
