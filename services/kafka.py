@@ -34,6 +34,7 @@ RAW_PATTERN = r"^usage\.raw\..+"
 MESSAGE_SIZE_MAX = 16 * 1024 * 1024
 _REJECTED_SIZE_MAX = MESSAGE_SIZE_MAX + 64 * 1024
 _RAW_PARTITIONS = 2
+READ_TIMEOUT_MS = 5_000
 FLOW_PARTITIONS = 4
 
 
@@ -147,6 +148,15 @@ def _refuse_errors(errors: Iterable[tuple[str, int, str | None]]) -> None:
             raise kind(f"topic {name}: {message[0] if message and message[0] else kind.__name__}")
 
 
+class Place(NamedTuple):
+    """Where a message stands, and the broker's append time in milliseconds, which tells a topic made anew."""
+
+    topic: str
+    partition: int
+    offset: int
+    received_at: int
+
+
 class Message(NamedTuple):
     """A message to be sent; no partition means by key."""
 
@@ -201,6 +211,36 @@ class Sender:
         if self._producer is None:
             self._producer = await started_producer(self._servers, self._name)
         return self._producer
+
+
+async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:
+    """Return the messages at these places, in their order; None where the topic no longer has that very message.
+
+    Tries for as long as the broker is away.
+    """
+    while places:
+        reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
+        try:
+            await reader.start()
+            return [await _read_one(reader, place) for place in places]
+        except (KafkaError, OSError) as error:
+            log.warning("kafka.read_failed", error=repr(error))
+            await asyncio.sleep(1)
+        finally:
+            await reader.stop()
+    return []
+
+
+async def _read_one(reader: AIOKafkaConsumer, place: Place) -> bytes | None:
+    partition = TopicPartition(place.topic, place.partition)
+    reader.assign([partition])
+    reader.seek(partition, place.offset)
+    polled = await reader.getmany(partition, timeout_ms=READ_TIMEOUT_MS, max_records=1)
+    for record in polled.get(partition, []):
+        if (record.offset, record.timestamp) == (place.offset, place.received_at):
+            value: bytes | None = record.value
+            return value
+    return None
 
 
 class Offsets:

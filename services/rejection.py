@@ -2,7 +2,6 @@
 
 import uuid
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from services.reasons import Refusal
 
@@ -22,8 +21,8 @@ class Raw(NamedTuple):
 
 
 def rejection(raw: Raw, event_id: str | None, refusal: Refusal, rejected_at: int, version: int) -> dict[str, Any]:
-    """Return the record of `schemas/rejection.avsc`; its id follows from the message and its place."""
-    place = f"{raw.topic}|{raw.partition}|{raw.offset}|{raw.received_at}|{refusal.reason}|{crc32(raw.payload or b'')}"
+    """Return the record of `schemas/rejection.avsc`; its id follows from its place and the reason."""
+    place = f"{raw.topic}|{raw.partition}|{raw.offset}|{raw.received_at}|{refusal.reason}"
     return {
         "rejection": str(uuid.uuid5(_NAMESPACE, place)),
         "provider": raw.provider,

@@ -17,7 +17,7 @@ from services.postgres import TRANSIENT
 log = structlog.get_logger()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A rejection that arrives again has the same id, made of its place and its bytes.
+# A rejection that arrives again has the same id, made of its place and the reason.
 _KEEP = """
 insert into ingest.rejection (rejection, provider, event_id, reason, explanation, topic, partition, "offset",
                               received_at, rejected_at, version, key, payload)

@@ -11,7 +11,7 @@ from typing import Any
 from services.avro import codec
 from services.contract.money import plain
 from services.contract_watch import Contracts
-from services.kafka import CHARGES, REJECTED, Message, Sender, raw_topic
+from services.kafka import CHARGES, REJECTED, Message, Place, Sender, raw_topic, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.store import Books, Rated
 from services.reasons import Reason, Refusal
@@ -21,16 +21,23 @@ from services.rejection import Raw, rejection
 class Rating:
     """Rates one batch after the other."""
 
-    def __init__(self, books: Books, contracts: Contracts, sender: Sender) -> None:
-        self._books, self._contracts, self._sender = books, contracts, sender
+    def __init__(self, books: Books, contracts: Contracts, sender: Sender, kafka: str) -> None:
+        self._books, self._contracts, self._sender, self._kafka = books, contracts, sender, kafka
 
     async def handle(self, message: bytes) -> None:
         """Rate the batch in a message of `usage.accepted` and send what it came to."""
         batch = codec("usage_batch").decode(message)
         contract = await self._contracts.version(batch["version"])
         rated = await self._books.rate(batch, contract)
-        await self._sender.send([*_charges(batch, rated), *_conflicts(batch, rated)])
+        await self._sender.send([*_charges(batch, rated), *await self._conflicts(batch, rated)])
         _count(batch, rated)
+
+    async def _conflicts(self, batch: dict[str, Any], rated: Rated) -> list[Message]:
+        """Return the conflicts' rejections, each with its original bytes out of the raw topic."""
+        indexes = [position - 1 for position in rated.conflicts]
+        payloads = await read_at(self._kafka, [_place(batch, index) for index in indexes])
+        now = time.time_ns() // 1000
+        return [_conflict(batch, index, payload, now) for index, payload in zip(indexes, payloads, strict=True)]
 
 
 def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
@@ -44,22 +51,16 @@ def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
     return [Message(CHARGES, codec("charge_batch").encode(record), key=batch["batch"].encode())]
 
 
-def _conflicts(batch: dict[str, Any], rated: Rated) -> list[Message]:
-    now = time.time_ns() // 1000
-    return [_conflict(batch, position - 1, now) for position in rated.conflicts]
-
-
-def _conflict(batch: dict[str, Any], index: int, now: int) -> Message:
+def _place(batch: dict[str, Any], index: int) -> Place:
     provider = batch["uses"][batch["use"][index]]["provider"]
-    raw = Raw(
-        provider,
-        raw_topic(provider),
-        batch["raw_partition"][index],
-        batch["raw_offset"][index],
-        batch["received_at"][index],
-        None,
-        None,
+    return Place(
+        raw_topic(provider), batch["raw_partition"][index], batch["raw_offset"][index], batch["received_at"][index]
     )
+
+
+def _conflict(batch: dict[str, Any], index: int, payload: bytes | None, now: int) -> Message:
+    provider = batch["uses"][batch["use"][index]]["provider"]
+    raw = Raw(provider, *_place(batch, index), None, payload)
     event_id = batch["id"][index]
     record = rejection(raw, event_id, Refusal(Reason.CONFLICT, event_id), now, batch["version"])
     return Message(REJECTED, codec("rejection").encode(record), key=provider.encode())

@@ -23,7 +23,7 @@ async def run(settings: Settings) -> None:
         await ensure_topics(settings.kafka, topics(contract.providers))
         await books.make_partitions(contract)
         app = make_app("rating", settings.kafka, settings.instance)
-        rating = Rating(books, Contracts(pool), sender)
+        rating = Rating(books, Contracts(pool), sender, settings.kafka)
         add_agent(app, "rating", ACCEPTED, rating.handle, books.park)
 
         async def follow() -> None:

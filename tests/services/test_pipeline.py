@@ -64,6 +64,8 @@ async def test_repeats_cost_nothing_and_conflicts_are_shown(pipeline: Pipeline):
     assert await pipeline.spent() == before
     rejected = pipeline.json("rejections", "list", "--reason", "conflict")
     assert [(each["provider"], each["event_id"]) for each in rejected] == [("beta-north", "1")]
+    (row,) = await pipeline.fetch("select payload from ingest.rejection where reason = 'conflict'")
+    assert row["payload"] == other
     known = pipeline.json("explain", "1", "--provider", "beta-north")
     assert sorted(each["conflict"] for each in known["came_again"]) == [False, False, True]
 
