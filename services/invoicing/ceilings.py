@@ -82,10 +82,11 @@ def spending(contract: Contract, amounts: Iterable[tuple[PostingKey, Decimal]]) 
 
 
 def standings(contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> list[Standing]:
-    """Return every ceiling and every level with spending, contract first, then lots, awards, institutions."""
+    """Return every ceiling and every level where something is spent: contract, lots, awards, institutions."""
     agreed = ceilings(contract)
     order = list(Level)
-    keys = sorted(set(agreed) | set(spent), key=lambda key: (order.index(key.level), key.code))
+    with_spending = {key for key, amount in spent.items() if amount}
+    keys = sorted(set(agreed) | with_spending, key=lambda key: (order.index(key.level), key.code))
     return [Standing(key, agreed.get(key), spent.get(key, ZERO)) for key in keys]
 
 
