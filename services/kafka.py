@@ -7,7 +7,7 @@ for that. Producers wait for all replicas and are idempotent.
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -211,6 +211,38 @@ class Sender:
         if self._producer is None:
             self._producer = await started_producer(self._servers, self._name)
         return self._producer
+
+
+async def wait_for_topics(servers: str, wanted: Sequence[Topic]) -> None:
+    """Create the topics that are missing, trying for as long as the broker is away."""
+    while True:
+        try:
+            await ensure_topics(servers, wanted)
+        except (KafkaError, OSError) as error:
+            log.warning("kafka.topics_wait", error=repr(error))
+            await asyncio.sleep(1)
+        else:
+            return
+
+
+@contextlib.asynccontextmanager
+async def reading(servers: str, group: str, *names: str, pattern: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """Read topics in a group, by name or by pattern; waits for the broker, and leaves the group in the end."""
+    while True:
+        reader = consumer(servers, group, *names)
+        if pattern is not None:
+            reader.subscribe(pattern=pattern)
+        try:
+            await reader.start()
+            break
+        except (KafkaError, OSError) as error:
+            log.warning("kafka.start_failed", group=group, error=repr(error))
+            await reader.stop()
+            await asyncio.sleep(1)
+    try:
+        yield reader
+    finally:
+        await reader.stop()
 
 
 async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:

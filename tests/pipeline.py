@@ -59,10 +59,14 @@ class Pipeline:
 
     async def start(self, *names: str) -> None:
         """Start services and wait until they are ready."""
-        for name in names or SERVICES:
-            self._services[name].launch()
+        self.launch(*(names or SERVICES))
         for name in names or SERVICES:
             await asyncio.to_thread(self._services[name].wait_until_ready)
+
+    def launch(self, *names: str) -> None:
+        """Start services without waiting."""
+        for name in names:
+            self._services[name].launch()
 
     async def stop(self, *names: str) -> None:
         """Stop services cleanly."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import asyncpg
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from services import contract_store
 from services.audit.identities import IDENTITIES
@@ -73,11 +74,22 @@ async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
     """Wait until every group has read all that was there; return what is still behind when time is up."""
     deadline = asyncio.get_running_loop().time() + seconds
     for group, wanted in HOPS:
-        while behind := {topic: lag for topic, lag in (await offsets.lag(group, wanted)).items() if lag}:
+        while behind := await _behind(offsets, group, wanted):
             if asyncio.get_running_loop().time() > deadline:
-                return [f"{group} is {lag} messages behind on {topic}" for topic, lag in behind.items()]
+                return behind
             await asyncio.sleep(0.2)
     return []
+
+
+async def _behind(offsets: Offsets, group: str, wanted: Callable[[str], bool]) -> list[str]:
+    """Return how far a group is behind, a text a topic; a broker that has just started can't tell yet."""
+    try:
+        lags = await offsets.lag(group, wanted)
+    except KafkaError as error:
+        if not error.retriable:
+            raise
+        return [f"Kafka can't tell yet how far {group} has come: {error!r}"]
+    return [f"{group} is {lag} messages behind on {topic}" for topic, lag in lags.items() if lag]
 
 
 # Offsets of a raw partition that were neither stored as usage nor rejected, as ranges.

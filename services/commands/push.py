@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.ingest.events import UsageEvent
-from services.ingest.push import Pushed, PushError, Report, avro_event, cloud_event, into_kafka, over_http
+from services.ingest.push import Pushed, PushError, Report, avro_event, cloud_event, into_kafka, is_key, over_http
 from services.offline.lines import Unread
 from services.offline.readers import events, read_mapping
 from services.offline.source import Format, UsageFileError
@@ -50,6 +50,9 @@ def push_command(
     """
     if kafka is None and key is None:
         fail("give the provider's API key with --key or PLAFOND_API_KEY, or a broker with --kafka", 2)
+    key = (key or "").strip()
+    if kafka is None and not is_key(key):
+        fail("that is no API key: it has characters that none has", 2)
     try:
         read = events(files, form, read_mapping(mapping) if mapping else None)
         messages = _messages(read, batch, provider if own else None, as_avro=avro and kafka is not None)
@@ -57,7 +60,7 @@ def push_command(
             if kafka is not None:
                 pushed = asyncio.run(into_kafka(kafka, provider, messages, report))
             else:
-                pushed = asyncio.run(over_http(url, key or "", messages, report, clients=clients))
+                pushed = asyncio.run(over_http(url, key, messages, report, clients=clients))
     except UsageFileError as error:
         fail(str(error))
     except (PushError, KafkaError, OSError) as error:

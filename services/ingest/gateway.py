@@ -4,21 +4,26 @@ Law: all of a request is taken or nothing is. The door checks what needs no cont
 the contract says is decided behind it, where a rejection is kept and can be sent through again.
 """
 
+import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import msgspec
 import swagger_ui_bundle
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import Counter, Histogram
+from starlette import types as asgi
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.ingest.decide import check_form
 from services.ingest.events import read_json, too_large
@@ -33,6 +38,8 @@ from services.reasons import Reason, Refusal
 BODY_SIZE_MAX = 8 * 1024 * 1024
 EVENTS_MAX = 10_000
 ERRORS_SHOWN_MAX = 1_000
+SLICE = 500
+"""Events that are checked before another request has its turn."""
 ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LINES = ("application/x-ndjson", "application/jsonl")
@@ -41,12 +48,15 @@ REQUESTS_TOTAL = Counter("plafond_gateway_requests_total", "Requests by answer."
 REQUEST_SECONDS = Histogram("plafond_gateway_request_duration_seconds", "Time to the answer.", buckets=SECONDS)
 EVENTS_TOTAL = Counter("plafond_gateway_events_total", "Events by what became of them.", ["provider", "outcome"])
 
-_BEARER = HTTPBearer(auto_error=False)
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _REJECTIONS = """
 select rejection, event_id, reason, explanation, partition, "offset", received_at
-from ingest.rejection where provider = $1 order by received_at desc, partition, "offset" desc limit $2
+from ingest.rejection
+where provider = $1 and ($3::uuid is null or (received_at, partition, "offset", rejection) < (
+    select received_at, partition, "offset", rejection from ingest.rejection where rejection = $3 and provider = $1))
+order by received_at desc, partition desc, "offset" desc, rejection desc limit $2
 """
+_PARAMETERS = {"description": "A parameter is not of its form.", "content": RESPONSES[400]["content"]}
 _SWAGGER = next((Path(swagger_ui_bundle.__file__).parent / "vendor").glob("swagger-ui-*"))
 
 
@@ -59,15 +69,17 @@ def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool) -> FastAPI:
     app = FastAPI(title="Plafond usage gateway", version="1", docs_url=None, redoc_url=None)
     app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
     door = Door(ring, send, pool)
-    app.middleware("http")(_measure)
+    app.add_middleware(_Measured)
     app.add_exception_handler(Problem, _answer)
+    app.add_exception_handler(HTTPException, _answer_framework)
+    app.add_exception_handler(RequestValidationError, _answer_parameters)
     app.add_api_route(
         "/v1/usage", door.push, methods=["POST"], status_code=202, summary="Push usage events",
         openapi_extra=REQUEST, responses=RESPONSES,
     )  # fmt: skip
     app.add_api_route(
         "/v1/rejections", door.rejections, methods=["GET"], summary="Your newest rejections",
-        responses={401: RESPONSES[401], 503: RESPONSES[503]},
+        responses={401: RESPONSES[401], 422: _PARAMETERS, 503: RESPONSES[503]},
     )  # fmt: skip
     app.add_api_route("/docs", _documentation, methods=["GET"], include_in_schema=False)
     app.mount("/docs/assets", StaticFiles(directory=_SWAGGER))
@@ -86,9 +98,10 @@ class Door:
 
         Sending the same events again is harmless: an event is known by its id for ever.
         """
-        provider = await self._sender(request)
+        provider = self._sender(request)
+        _refuse_encoded(request)
         events = _split(await _body(request), request.headers.get("content-type", ""))
-        _refuse_bad(provider, events)
+        await _refuse_bad(provider, events)
         if events:
             try:
                 await self._send(raw_topic(provider), events)
@@ -99,36 +112,71 @@ class Door:
         EVENTS_TOTAL.labels(provider, "taken").inc(len(events))
         return JSONResponse({"taken": len(events)}, 202)
 
-    async def rejections(self, request: Request, limit: int = 100) -> Response:
-        """Return the newest rejections of the provider whose key this is; of no other."""
-        provider = await self._sender(request)
+    async def rejections(self, request: Request, limit: int = 100, after: uuid.UUID | None = None) -> Response:
+        """Return the newest rejections of the provider whose key this is; of no other.
+
+        The list goes on with `after`, the last rejection that was shown; it is empty once there are no more.
+        """
+        provider = self._sender(request)
         try:
             async with self._pool.acquire() as connection:
-                rows = await connection.fetch(_REJECTIONS, provider, max(1, min(limit, 1000)))
+                rows = await connection.fetch(_REJECTIONS, provider, max(1, min(limit, 1000)), after)
         except TRANSIENT as error:
             raise Problem(503, "Can't be read now", "The database does not answer.") from error
         shown = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows]
         return JSONResponse({"rejections": shown})
 
-    async def _sender(self, request: Request) -> str:
-        credentials = await _BEARER(request)
-        provider = self._ring.provider_of(credentials.credentials) if credentials else None
+    def _sender(self, request: Request) -> str:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        provider = self._ring.provider_of(key.strip()) if scheme.lower() == "bearer" else None
         if provider is None:
             raise Problem(401, "No valid API key", "Send Authorization: Bearer with the provider's API key.")
         return provider
 
 
-async def _measure(request: Request, call_next: Any) -> Response:
-    began = time.perf_counter()
-    response: Response = await call_next(request)
-    REQUESTS_TOTAL.labels(str(response.status_code)).inc()
+class _Measured:
+    """Counts answers and the time to them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
+
+    def __init__(self, app: asgi.ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        began = time.perf_counter()
+
+        async def answer(message: asgi.Message) -> None:
+            if message["type"] == "http.response.start":
+                _count(message["status"], began)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            _count(HTTPStatus.INTERNAL_SERVER_ERROR, began)
+            raise
+
+
+def _count(status: int, began: float) -> None:
+    REQUESTS_TOTAL.labels(str(int(status))).inc()
     REQUEST_SECONDS.observe(time.perf_counter() - began)
-    return response
 
 
 async def _answer(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem), "registered for problems only"
     return problem.response()
+
+
+async def _answer_framework(_request: Request, error: Exception) -> Response:
+    """Answer what FastAPI says no to by itself: no such address, no such method."""
+    assert isinstance(error, HTTPException), "registered for these only"
+    response = Problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail)).response()
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _answer_parameters(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError), "registered for these only"
+    wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+    return Problem(422, "Bad parameters", wrong[:500]).response()
 
 
 async def _documentation() -> HTMLResponse:
@@ -147,12 +195,21 @@ async def _body(request: Request) -> bytes:
     announced = request.headers.get("content-length", "0")
     if not announced.isascii() or not announced.isdigit() or int(announced) > BODY_SIZE_MAX:
         raise Problem(413, "Too large", f"A request may have at most {BODY_SIZE_MAX} bytes.")
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_SIZE_MAX:
-            raise Problem(413, "Too large", f"A request may have at most {BODY_SIZE_MAX} bytes.")
-        chunks.append(chunk)
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > BODY_SIZE_MAX:
+                raise Problem(413, "Too large", f"A request may have at most {BODY_SIZE_MAX} bytes.")
+            chunks.append(chunk)
+    except ClientDisconnect as error:
+        raise Problem(400, "Cut off", "The connection ended before the body did.") from error
     return b"".join(chunks)
+
+
+def _refuse_encoded(request: Request) -> None:
+    """Raise a problem for a body that is compressed: what it unpacks to would have no limit."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem(415, "Unknown content encoding", "Send the body as it is, without Content-Encoding.")
 
 
 def _split(body: bytes, content_type: str) -> list[bytes]:
@@ -177,11 +234,13 @@ def _split(body: bytes, content_type: str) -> list[bytes]:
     return events
 
 
-def _refuse_bad(provider: str, events: list[bytes]) -> None:
+async def _refuse_bad(provider: str, events: list[bytes]) -> None:
     """Raise a problem that names every bad event, if there is one."""
     now = datetime.now(UTC)
     bad = []
     for position, message in enumerate(events):
+        if position % SLICE == SLICE - 1:
+            await asyncio.sleep(0)
         event = too_large(message) or read_json(message)
         fault = event if isinstance(event, Refusal) else check_form(provider, event, now)
         if isinstance(fault, Refusal):

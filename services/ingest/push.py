@@ -19,6 +19,7 @@ from services.kafka import Message, Sender, raw_topic
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
+PAUSE_SECONDS_MAX = 10.0
 _ABOUT_EVENTS = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN, httpx.codes.REQUEST_ENTITY_TOO_LARGE})
 Report = Callable[[int], None]
 
@@ -74,14 +75,24 @@ async def into_kafka(kafka: str, provider: str, batches: Iterable[list[bytes]], 
     return pushed
 
 
+def is_key(key: str) -> bool:
+    """Tell whether this may be an API key. What may not is sent nowhere: the error would show it."""
+    return key.isascii() and key.isprintable() and bool(key) and " " not in key
+
+
 async def over_http(url: str, key: str, batches: Iterable[list[bytes]], report: Report, *, clients: int = 1) -> Pushed:
     """Post batches with the provider's key, up to `clients` at a time; raises PushError when that can't go on."""
+    if not is_key(key):
+        raise PushError("that is no API key: it has characters that none has")
     pushed = Pushed()
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/cloudevents-batch+json"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
-        async for group in _groups(batches, clients):
-            await asyncio.gather(*(_post(client, batch, pushed) for batch in group))
-            report(sum(map(len, group)))
+    try:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
+            async for group in _groups(batches, clients):
+                await asyncio.gather(*(_post(client, batch, pushed) for batch in group))
+                report(sum(map(len, group)))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise PushError(f"the gateway's URL can't be used: {error}") from error
     return pushed
 
 
@@ -124,15 +135,24 @@ async def _post(client: httpx.AsyncClient, batch: list[bytes], pushed: Pushed) -
 async def _patiently(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
     """Post until there is an answer other than 503; raises PushError when that takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    backoff = PAUSE_SECONDS
     while True:
         try:
             answer = await client.post("/v1/usage", content=body)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 return answer
-            why = "503"
-            pause = float(answer.headers.get("Retry-After", PAUSE_SECONDS))
+            why, pause = "503", _retry_after(answer) or backoff
+        except httpx.UnsupportedProtocol:
+            raise
         except httpx.TransportError as error:
-            why, pause = repr(error), PAUSE_SECONDS
+            why, pause = repr(error), backoff
         if time.monotonic() + pause > deadline:
             raise PushError(f"the gateway did not take the events for {PATIENCE_SECONDS:.0f} s: {why}")
         await asyncio.sleep(pause)
+        backoff = min(2 * backoff, PAUSE_SECONDS_MAX)
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Return the seconds that the gateway asks for; None where it gives a date, or nothing."""
+    asked = answer.headers.get("Retry-After", "")
+    return float(asked) if asked.isascii() and asked.isdigit() and len(asked) < 6 else None

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import uvicorn
 from fastapi import FastAPI
 
@@ -18,10 +19,10 @@ from services.kafka import (
     RECORD_GROUP,
     REJECTED,
     Sender,
-    consumer,
-    ensure_topics,
     is_raw,
+    reading,
     topics,
+    wait_for_topics,
 )
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
@@ -30,42 +31,45 @@ from services.settings import Settings
 
 
 async def run(settings: Settings) -> None:
-    """Take usage in until told to stop."""
+    """Take usage in until told to stop. The gateway answers at once, with 503 for as long as Kafka is away."""
     await wait_until_ready(settings.database_url)
     pool = await open_pool(settings.database_url, "plafond-ingest")
-    sender = Sender(settings.kafka, "ingest")
+    sender, outlet, ring = Sender(settings.kafka, "ingest"), Outlet(settings.kafka), KeyRing()
     newest = NewestContract(pool, "ingest")
-    reader = consumer(settings.kafka, INGEST_GROUP)
-    recorder_reader = consumer(settings.kafka, RECORD_GROUP, REJECTED)
     try:
-        contract = await newest.wait()
-        await ensure_topics(settings.kafka, topics(contract.providers))
-        reader.subscribe(pattern=RAW_PATTERN)
-        await reader.start()
-        await recorder_reader.start()
+        await newest.wait()
+        await ring.refresh(pool)
 
         async def follow() -> None:
             if await newest.look() and newest.contract:
-                await ensure_topics(settings.kafka, topics(newest.contract.providers))
+                await wait_for_topics(settings.kafka, topics(newest.contract.providers))
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
-        ring = KeyRing()
-        await ring.refresh(pool)
-        outlet = Outlet(settings.kafka)
         async with Probes(settings.host, settings.port, checks):
             await run_together(
-                Ingest(reader, sender, newest, FLOW_PARTITIONS).run(),
-                Recorder(recorder_reader, pool).run(),
                 _serve(gateway(ring, outlet.send, pool), settings),
+                _consume(settings.kafka, sender, newest),
+                _record(settings.kafka, pool),
                 forever(1, follow),
                 forever(2, lambda: ring.refresh(pool)),
                 watch_lag("ingest", settings.kafka, INGEST_GROUP, is_raw),
             )
     finally:
-        await reader.stop()
-        await recorder_reader.stop()
+        await outlet.stop()
         await sender.stop()
         await pool.close()
+
+
+async def _consume(kafka: str, sender: Sender, newest: NewestContract) -> None:
+    contract = await newest.wait()
+    await wait_for_topics(kafka, topics(contract.providers))
+    async with reading(kafka, INGEST_GROUP, pattern=RAW_PATTERN) as reader:
+        await Ingest(reader, sender, newest, FLOW_PARTITIONS).run()
+
+
+async def _record(kafka: str, pool: asyncpg.Pool) -> None:
+    async with reading(kafka, RECORD_GROUP, REJECTED) as reader:
+        await Recorder(reader, pool).run()
 
 
 class _Server(uvicorn.Server):

@@ -8,7 +8,7 @@ from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
 from services.invoicing.ceilings import CeilingKey, Level, standings
 from services.invoicing.ledger import park
-from services.kafka import CHARGES, INVOICING_GROUP, Sender, ensure_topics, topics
+from services.kafka import CHARGES, INVOICING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
@@ -30,7 +30,7 @@ async def run(settings: Settings) -> None:
     publisher = Publisher(pool, sender)
     try:
         contract = await newest.wait()
-        await ensure_topics(settings.kafka, topics(contract.providers))
+        await wait_for_topics(settings.kafka, topics(contract.providers))
         app = make_app("invoicing", settings.kafka, settings.instance)
         invoicing = Invoicing(pool, Contracts(pool), publisher)
         add_agent(app, "invoicing", CHARGES, invoicing.handle, lambda *message: park(pool, *message))

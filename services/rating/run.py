@@ -1,7 +1,7 @@
 """How the rating service starts."""
 
 from services.contract_watch import Contracts, NewestContract
-from services.kafka import ACCEPTED, RATING_GROUP, Sender, ensure_topics, topics
+from services.kafka import ACCEPTED, RATING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.rating.agent import Rating
@@ -20,7 +20,7 @@ async def run(settings: Settings) -> None:
     books = Books(pool)
     try:
         contract = await newest.wait()
-        await ensure_topics(settings.kafka, topics(contract.providers))
+        await wait_for_topics(settings.kafka, topics(contract.providers))
         await books.make_partitions(contract)
         app = make_app("rating", settings.kafka, settings.instance)
         rating = Rating(books, Contracts(pool), sender, settings.kafka)

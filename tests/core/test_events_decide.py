@@ -65,6 +65,12 @@ def test_a_damaged_event_gets_an_answer(data: st.DataObject):
         (event("alpha", 1, time="2016-03-01T10:00:00"), Reason.BAD_TIME),
         (event("alpha", 1, time="2016-12-31T23:59:60Z"), Reason.BAD_TIME),
         (event("alpha", 1, time="0000-00-00T00:00:00Z"), Reason.BAD_TIME),
+        (event("alpha", 1, time="2016-03-02T24:00:00Z"), Reason.BAD_TIME),
+        (event("alpha", 1, time="2016-03-02T10:60:00Z"), Reason.BAD_TIME),
+        (event("alpha", 1, time="2016-03-02T10:00:00+00:60"), Reason.BAD_TIME),
+        (event("alpha", 1, time="2016-03-02T10:00:00+24:00"), Reason.BAD_TIME),
+        (GOOD.replace(b'"id": "1"', b'"id": "\xed\xa0\x80"'), Reason.MALFORMED),
+        (GOOD.replace(b'"lot"', b'"more": ' + b"[" * 9_000 + b"]" * 9_000 + b', "lot"'), Reason.MALFORMED),
         (event("alpha", 1, time="0001-01-01T00:00:00+23:59"), Reason.BAD_TIME),
         (event("alpha", 1, quantity="1e400"), Reason.BAD_QUANTITY),
         (event("alpha", 1, quantity="-0.0"), Reason.BAD_QUANTITY),
@@ -89,6 +95,21 @@ def test_each_reason(message: bytes, reason: Reason):
     assert isinstance(decision, Refusal)
     assert decision.reason is reason
     assert decision.explanation.startswith(TEXTS[reason])
+
+
+def test_of_a_field_that_is_there_twice_the_last_counts():
+    twice = GOOD.replace(b'"source":', b'"source": "/providers/beta", "source":')
+    assert isinstance(decide(twice), Accepted)
+    turned = GOOD[:-1] + b', "source": "/providers/beta"}'
+    decision = decide(turned)
+    assert isinstance(decision, Refusal)
+    assert decision.reason is Reason.WRONG_PROVIDER
+
+
+def test_a_leap_second_is_refused_with_the_cause():
+    decision = decide(event("alpha", 1, time="2016-12-31T23:59:60Z"))
+    assert isinstance(decision, Refusal)
+    assert "second must be in 0..59" in decision.explanation
 
 
 def test_an_unknown_provider_is_told_so():

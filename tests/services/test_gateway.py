@@ -1,7 +1,10 @@
 """The gateway on a real server with a real broker: 202 only for what Kafka has, and a clear no for the rest."""
 
 import asyncio
+import gzip
 import json
+import logging
+import uuid
 from collections.abc import AsyncIterator
 
 import aiokafka
@@ -12,8 +15,9 @@ import pytest_asyncio
 import uvicorn
 
 from services.ingest import gateway as door
+from services.ingest import push
 from services.ingest.keys import KeyRing, create, revoke
-from services.ingest.outlet import Outlet
+from services.ingest.outlet import Outlet, UnavailableError
 from services.kafka import ensure_topics, raw_topic, topics
 from services.postgres import migrate, open_pool
 from services.stack.kafka import KafkaBroker
@@ -169,6 +173,185 @@ async def test_the_documentation_needs_no_other_host(gateway: Gateway):
         "503",
     }
     json.dumps(described)
+
+
+async def test_a_compressed_body_is_not_taken(gateway: Gateway):
+    answer = await gateway.post(gzip.compress(b"[]"), **{"Content-Encoding": "gzip"})
+    assert (answer.status_code, answer.headers["content-type"]) == (415, "application/problem+json")
+    assert (await gateway.post(b"[]", **{"Content-Encoding": "identity"})).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/usage", 405),
+        ("GET", "/v1/nowhere", 404),
+        ("GET", "/v1/rejections?limit=many", 422),
+        ("GET", "/v1/rejections?after=yesterday", 422),
+    ],
+)
+async def test_every_no_is_a_problem(gateway: Gateway, method: str, path: str, status: int):
+    async with httpx.AsyncClient(trust_env=False) as client:
+        headers = {"Authorization": f"Bearer {gateway.keys['alpha']}"}
+        answer = await client.request(method, gateway.url + path, headers=headers)
+    assert (answer.status_code, answer.json()["status"]) == (status, status)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_without_a_key_nothing_is_answered_but_that(gateway: Gateway):
+    async with httpx.AsyncClient(trust_env=False, base_url=gateway.url) as client:
+        for answer in (await client.post("/v1/usage", content=b"[]"), await client.get("/v1/rejections")):
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_of_very_many_bad_events_the_first_are_named_and_all_counted(gateway: Gateway):
+    answer = await gateway.post(b"[" + b",".join([b"{}"] * 1_500) + b"]")
+    problem = answer.json()
+    assert [each["position"] for each in problem["errors"]] == list(range(door.ERRORS_SHOWN_MAX))
+    assert "1500 of 1500" in problem["detail"]
+
+
+async def test_a_sender_that_goes_away_is_no_error_of_ours(gateway: Gateway, caplog: pytest.LogCaptureFixture):
+    counter = door.REQUESTS_TOTAL.labels("400")
+    before = counter._value.get()
+    host, port = gateway.url.removeprefix("http://").split(":")
+    head = f"POST /v1/usage HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {gateway.keys['alpha']}\r\n"
+    with caplog.at_level(logging.ERROR):
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{head}Content-Type: {BATCH}\r\nContent-Length: 1000\r\n\r\n[".encode())
+        await writer.drain()
+        await asyncio.sleep(0.1)
+        writer.close()
+        for _ in range(50):
+            if counter._value.get() > before:
+                break
+            await asyncio.sleep(0.1)
+    assert counter._value.get() == before + 1
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_provider_reads_its_own_rejections_page_by_page(gateway: Gateway):
+    rows = [
+        (uuid.uuid4(), provider, f"{provider}-{number}", number % 2, number)
+        for provider in ("alpha", "beta")
+        for number in range(5)
+    ]
+    async with gateway.pool.acquire() as connection:
+        await connection.executemany(
+            """insert into ingest.rejection (rejection, provider, event_id, reason, explanation, topic, partition,
+                "offset", received_at, rejected_at, version) values ($1, $2, $3, 'unknown_item', 'x', 't', $4, $5,
+                '2016-03-02 10:00Z', now(), 1)""",
+            rows,
+        )
+    seen: list[str] = []
+    headers = {"Authorization": f"Bearer {gateway.keys['alpha']}"}
+    async with httpx.AsyncClient(trust_env=False, base_url=gateway.url, headers=headers) as client:
+        page = (await client.get("/v1/rejections", params={"limit": 2})).json()["rejections"]
+        while page:
+            seen += [each["event_id"] for each in page]
+            following = {"limit": 2, "after": page[-1]["rejection"]}
+            page = (await client.get("/v1/rejections", params=following)).json()["rejections"]
+        assert sorted(seen) == [f"alpha-{number}" for number in range(5)]
+        foreign = {"after": next(str(row[0]) for row in rows if row[1] == "beta")}
+        assert (await client.get("/v1/rejections", params=foreign)).json() == {"rejections": []}
+
+
+async def test_it_starts_and_says_503_while_no_server_is_there(gateway: Gateway, postgres: str):
+    pool = await open_pool(postgres, "test")
+    await pool.close()
+    outlet = Outlet(f"127.0.0.1:{free_ports(1)[0]}")
+    app = door.gateway(gateway.ring, outlet.send, pool)
+    headers = {"Authorization": f"Bearer {gateway.keys['alpha']}", "Content-Type": ONE}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x", headers=headers) as client:
+        for answer in (
+            await client.post("/v1/usage", content=event("alpha", "early")),
+            await client.get("/v1/rejections"),
+        ):
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) > 0
+            assert gateway.keys["alpha"] not in answer.text
+
+
+async def test_pushing_names_what_is_refused_and_takes_the_rest(gateway: Gateway):
+    batches = [
+        [event("alpha", "p1"), event("beta", "p2"), event("alpha", "p3", quantity="many"), event("alpha", "p4")],
+        [event("alpha", "p5"), b"{no json", event("alpha", "p6")],
+        [],
+    ]
+    counted: list[int] = []
+    pushed = await push.over_http(gateway.url, gateway.keys["alpha"], batches, counted.append, clients=2)
+    assert pushed.taken == 4
+    assert sorted(each["reason"] for each in pushed.refused) == ["bad_quantity", "malformed", "wrong_provider"]
+    assert sum(counted) == 7
+    stored = await gateway.stored()
+    assert [event("alpha", f"p{number}") in stored for number in range(1, 7)] == [True, False, False, True, True, True]
+
+
+@pytest.mark.parametrize("bad", ["plf_secret\n", "plf_secr\u00e9t", "plf_secret x", ""])
+async def test_what_is_no_key_is_neither_sent_nor_shown(gateway: Gateway, bad: str):
+    with pytest.raises(push.PushError) as caught:
+        await push.over_http(gateway.url, bad, [[event("alpha", "never")]], lambda _: None)
+    assert "secr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:1", "usage.example.eu", "http://x:port"])
+async def test_a_url_that_can_not_be_used_is_said_at_once(url: str):
+    async with asyncio.timeout(5):
+        with pytest.raises(push.PushError, match="URL"):
+            await push.over_http(url, "plf_x", [[event("alpha", "never")]], lambda _: None)
+
+
+async def test_pushing_waits_out_a_gateway_that_is_away(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(push, "PAUSE_SECONDS", 0.01)
+    answers = iter(
+        [
+            httpx.ConnectError("refused"),
+            httpx.Response(503, headers={"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+            httpx.Response(503),
+            httpx.Response(202),
+        ]
+    )
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer), base_url="http://x") as client:
+        assert (await push._patiently(client, b"[]")).status_code == 202
+
+
+async def test_many_single_events_at_once_are_all_taken(gateway: Gateway):
+    sent = [event("alpha", f"many-{number}") for number in range(1_000)]
+    headers = {"Authorization": f"Bearer {gateway.keys['alpha']}", "Content-Type": ONE}
+    statuses: set[int] = set()
+
+    async def send(mine: list[bytes]) -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=30, verify=False, headers=headers) as client:  # noqa: S501
+            for each in mine:
+                statuses.add((await client.post(f"{gateway.url}/v1/usage", content=each)).status_code)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(send(sent[start::100]) for start in range(100)))
+    assert statuses == {202}
+    stored = await gateway.stored()
+    assert sorted(each for each in stored if b'"many-' in each) == sorted(sent)
+
+
+async def test_a_hanging_broker_is_answered_in_time_and_waits_for_none(gateway: Gateway, monkeypatch):
+    outlet = Outlet(gateway.broker.bootstrap_servers)
+    monkeypatch.setattr("services.ingest.outlet.SECONDS_MAX", 0.3)
+
+    async def hang(topic, events):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(outlet, "_send", hang)
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*(outlet.send("t", [b"x"]) for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(each, UnavailableError) for each in answers)
+    assert (outlet._bytes_in_flight, outlet._waiting, outlet._writers) == (0, {}, {})
 
 
 async def test_no_202_while_kafka_is_away_and_again_when_it_is_back(gateway: Gateway):
