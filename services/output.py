@@ -43,9 +43,8 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title:
         print_json(rows)
         return
     cells = [[text(row.get(column.key)) for column in columns] for row in rows]
-    table = Table(
-        title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
-    )
+    console.print(title, style="bold", markup=False, highlight=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         table.add_column(
             column.heading,

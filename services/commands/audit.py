@@ -32,7 +32,7 @@ def audit_command(
         for each in broken:
             console.print(f"\n{each.identity}", style="bold red", markup=False)
             for breach in each.breaches[:BREACHES_SHOWN]:
-                console.print(f"  {breach}", markup=False, highlight=False)
+                console.print(f"  {breach}", markup=False, highlight=False, soft_wrap=True)
             if len(each.breaches) > BREACHES_SHOWN:
                 console.print(f"  and {len(each.breaches) - BREACHES_SHOWN} more")
         verdict = (

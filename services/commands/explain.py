@@ -53,7 +53,7 @@ def _facts(event: dict[str, Any], price: dict[str, Any]) -> None:
         ("charge", f"{text(price['amount'])} {price['currency']}"),
     ]
     for name, value in rows:
-        console.print(f"  {name:<14} {escape(value)}", highlight=False)
+        console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 
 
 def _reckoning(price: dict[str, Any]) -> None:
@@ -67,10 +67,11 @@ def _came_again(found: dict[str, Any]) -> None:
     for row in found["came_again"]:
         kind = "as a conflict, with other content" if row["conflict"] else "as a repeat, which costs nothing"
         place = f"partition {row['raw_partition']} offset {row['raw_offset']}"
-        console.print(f"  came again     {text(row['received_at'])}, {place}, {kind}", highlight=False)
+        console.print(f"  came again     {text(row['received_at'])}, {place}, {kind}", highlight=False, soft_wrap=True)
     for row in found["rejected"]:
         console.print(
             f"  rejected       {text(row['received_at'])}, {row['topic']} partition {row['partition']} "
             f"offset {row['offset']}: {escape(row['explanation'])}",
             highlight=False,
+            soft_wrap=True,
         )

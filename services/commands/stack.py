@@ -50,7 +50,9 @@ def up_command(
                     "probes": addresses.probes, "keys": keys})  # fmt: skip
         return
     console.print(
-        f"gateway   {addresses.gateway}/v1/usage, its documentation at {addresses.gateway}/docs", highlight=False
+        f"gateway   {addresses.gateway}/v1/usage, its documentation at {addresses.gateway}/docs",
+        highlight=False,
+        soft_wrap=True,
     )
     for name, url in addresses.probes.items():
         console.print(f"{name:<9} {url}/metrics", highlight=False)
@@ -165,6 +167,7 @@ def _print(outcome: Outcome, seconds: float) -> None:
         f"{counts['came_in']:,} events in {outcome.flow_seconds:.1f} s from the first push to the last posting: "
         f"{rate:,.0f} events/s; the whole demo {seconds:.0f} s",
         highlight=False,
+        soft_wrap=True,
     )
 
 

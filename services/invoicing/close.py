@@ -4,14 +4,14 @@ One transaction: a close that is interrupted has not happened, and its numbers a
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import asyncpg
 
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
 from services.contract.money import plain
-from services.contract.months import first_day
+from services.contract.months import first_day, midnight, month_of, next_month
 from services.contract_store import StoredContract
 from services.invoicing import sql
 from services.invoicing.ledger import post
@@ -34,8 +34,12 @@ class Invoice:
 
 
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
-    """Close a month and return its invoices; raises CloseError when it is closed, or an earlier one is still open."""
-    first_day(month)
+    """Close a month and return its invoices.
+
+    Raises CloseError when the month is not over, came before the contract, is closed already, or follows one that is
+    still open.
+    """
+    _refuse_wrong_time(stored.contract, month, datetime.now(UTC))
     async with connection.transaction():
         await connection.execute(sql.ENTER_MONTHS, [month])
         if await connection.fetchval(sql.TAKE_MONTH, month) is not None:
@@ -50,6 +54,14 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         invoices = await _number(connection, stored, await preview(connection, stored.contract, month))
         await connection.execute(sql.CLOSE_MONTH, month, stored.version)
         return invoices
+
+
+def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
+    if month < month_of(contract.starts):
+        raise CloseError(f"{month} was before the contract, which starts on {contract.starts}")
+    over = midnight(first_day(next_month(month)), contract.zone)
+    if now < over:
+        raise CloseError(f"{month} is not over before {over.isoformat()}")
 
 
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:

@@ -25,6 +25,11 @@ class Addresses(msgspec.Struct, frozen=True):
     gateway: str
     probes: dict[str, str]
 
+    @staticmethod
+    def port_of(url: str) -> int:
+        """Return the port in an address."""
+        return int(url.rpartition(":")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Plafond:
@@ -37,19 +42,24 @@ class Plafond:
 def servers(stack: LocalStack) -> Plafond:
     """Start Kafka and PostgreSQL, and make the services known to the stack without starting them."""
     stack.up_servers()
-    *ports, gateway = free_ports(len(SERVICES) + 1)
-    for name, port in zip(SERVICES, ports, strict=True):
-        environment = {"PLAFOND_PORT": str(port), "PLAFOND_GATEWAY_PORT": str(gateway)}
-        command = [sys.executable, "-m", "services.cli", "run", name]
-        stack.add(name, command, environment, f"http://127.0.0.1:{port}/readyz")
-    addresses = Addresses(
-        stack.bootstrap_servers,
-        stack.database_url,
-        f"http://127.0.0.1:{gateway}",
-        {name: f"http://127.0.0.1:{port}" for name, port in zip(SERVICES, ports, strict=True)},
-    )
-    (stack.folder / _ADDRESSES).write_bytes(msgspec.json.encode(addresses))
+    addresses = _addresses(stack)
+    gateway = str(addresses.port_of(addresses.gateway))
+    for name, url in addresses.probes.items():
+        environment = {"PLAFOND_PORT": str(addresses.port_of(url)), "PLAFOND_GATEWAY_PORT": gateway}
+        stack.add(name, [sys.executable, "-m", "services.cli", "run", name], environment, f"{url}/readyz")
     return Plafond(stack, addresses)
+
+
+def _addresses(stack: LocalStack) -> Addresses:
+    """Return where the services listen: where they did when some of them still run, else on free ports."""
+    before = addresses_in(stack.folder)
+    if before is not None and set(SERVICES) & set(stack.running()):
+        return before
+    urls = [f"http://127.0.0.1:{port}" for port in free_ports(len(SERVICES) + 1)]
+    probes = dict(zip(SERVICES, urls, strict=False))
+    made = Addresses(stack.bootstrap_servers, stack.database_url, urls[-1], probes)
+    (stack.folder / _ADDRESSES).write_bytes(msgspec.json.encode(made))
+    return made
 
 
 async def prepare(plafond: Plafond, contract: str) -> dict[str, str]:

@@ -160,6 +160,8 @@ async def test_a_closed_month_stands_and_what_comes_later_goes_on_the_next(pipel
     assert [each["number"] for each in printed] == [f"SMALL-2016-{n:06}" for n in range(1, len(printed) + 1)]
     closed = await pipeline.statements(MARCH)
     assert [each.statement for each in closed] == [each.statement for each in preview]
+    assert "not over" in pipeline.command("close", "2999-01", status=1)
+    assert "before the contract" in pipeline.command("close", "2015-12", status=1)
     assert "closed already" in pipeline.command("close", MARCH, status=1)
     await pipeline.push("alpha", [event("alpha", "late", subject="EP", quantity="100")])
     await pipeline.push("alpha", [event("alpha", "april", subject="EP", time="2016-03-31T22:00:00Z")])
