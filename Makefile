@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test lint
+.PHONY: help setup demo up down test bench lint
 
 help: ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ down: setup ## stop what `make up` started
 
 test: setup ## run all tests: the core's first, then those with real servers
 	@.venv/bin/python -m pytest $(ARGS)
+
+bench: setup ## measure how much the system takes, beside the machine's limit
+	@.venv/bin/plafond bench $(ARGS)
 
 lint: setup ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

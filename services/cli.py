@@ -2,7 +2,20 @@
 
 import typer
 
-from services.commands import audit, bill, contract, explain, keys, month, price, push, rejections, service, stack
+from services.commands import (
+    audit,
+    bench,
+    bill,
+    contract,
+    explain,
+    keys,
+    month,
+    price,
+    push,
+    rejections,
+    service,
+    stack,
+)
 
 app = typer.Typer(
     name="plafond",
@@ -27,6 +40,7 @@ app.command("audit")(audit.audit_command)
 app.command("demo")(stack.demo_command)
 app.command("up")(stack.up_command)
 app.command("down")(stack.down_command)
+app.command("bench")(bench.bench_command)
 app.command("run")(service.run_service)
 app.command("migrate")(service.migrate_database)
 app.add_typer(service.topics_app, name="topics")

@@ -33,7 +33,7 @@ RAW_PREFIX = "usage.raw."
 RAW_PATTERN = r"^usage\.raw\..+"
 MESSAGE_SIZE_MAX = 16 * 1024 * 1024
 _REJECTED_SIZE_MAX = MESSAGE_SIZE_MAX + 64 * 1024
-_RAW_PARTITIONS = 2
+RAW_PARTITIONS = 2
 READ_TIMEOUT_MS = 5_000
 FLOW_PARTITIONS = 4
 
@@ -60,7 +60,7 @@ def topics(providers: Iterable[str]) -> list[Topic]:
         Topic(REJECTED, 1, _REJECTED_SIZE_MAX),
         Topic(ALERTS, 1),
     ]
-    return flow + [Topic(raw_topic(provider), _RAW_PARTITIONS) for provider in sorted(providers)]
+    return flow + [Topic(raw_topic(provider), RAW_PARTITIONS) for provider in sorted(providers)]
 
 
 def is_raw(topic: str) -> bool:

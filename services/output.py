@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 from uuid import UUID
 
@@ -82,6 +83,14 @@ def text(value: object) -> str:
 def print_json(data: object) -> None:
     """Print JSON: decimals as text, instants in RFC 3339."""
     typer.echo(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2))
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON to a file; one that can't be written ends the command with status 2."""
+    try:
+        path.write_text(json.dumps(data, default=_jsonable, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    except OSError as error:
+        fail(f"{path}: can't be written: {error.strerror}", 2)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

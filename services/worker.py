@@ -23,6 +23,8 @@ from services.postgres import TRANSIENT
 log = structlog.get_logger()
 PAUSE_SECONDS_MAX = 5.0
 STOP_SECONDS_MAX = 5.0
+AT_A_TIME = 2
+"""While the database works on one batch, the next is decoded. Sums don't care which comes first."""
 
 UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg.DataError)
 """Errors that the message itself causes: the same message would cause them for ever."""
@@ -59,7 +61,7 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
 
 
 def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> None:
-    """Let the app read a topic and hand each message to `handle`, one after the other."""
+    """Let the app read a topic and hand each message to `handle`, `AT_A_TIME` at a time."""
     source = app.topic(topic, key_serializer="raw", value_serializer="raw", internal=False)
 
     async def agent(stream: Any) -> None:
@@ -67,7 +69,7 @@ def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park)
             await _take(app, name, event, handle, park)
             event.ack()
 
-    app.agent(source, name=f"{name}-{topic}")(agent)
+    app.agent(source, name=f"{name}-{topic}", concurrency=AT_A_TIME)(agent)
 
 
 async def _take(app: faust.App, name: str, event: Any, handle: Handle, park: Park) -> None:

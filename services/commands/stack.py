@@ -89,9 +89,9 @@ def demo_command(
     Example: `plafond demo`
     """
     began = time.monotonic()
-    _empty(folder)
+    empty(folder)
     try:
-        with _stages() as stage:
+        with stages() as stage:
             outcome = run_demo(folder, stage)
     except (StackError, OSError) as error:
         fail(str(error), 3)
@@ -104,7 +104,7 @@ def demo_command(
         raise typer.Exit(1)
 
 
-class _stages:  # noqa: N801 used as a function
+class stages:  # noqa: N801 used as a function
     """Shows stages as progress bars on a terminal, and as a line each where there is none."""
 
     def __init__(self) -> None:
@@ -129,10 +129,11 @@ class _stages:  # noqa: N801 used as a function
         return lambda count: self._progress.advance(task, count)
 
 
-def _empty(folder: Path) -> None:
+def empty(folder: Path) -> None:
+    """Delete what an earlier run left in a folder; ends the command while it still runs."""
     stack = LocalStack(folder)
     if stack.running():
-        fail(f"a demo runs in {folder} already", 1)
+        fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 1)
     if (folder / "state.json").exists():
         stack.postgres.destroy()
         shutil.rmtree(folder)

@@ -30,22 +30,22 @@ class Columns:
     raw_offset: list[int] = field(default_factory=list)
     received_at: list[int] = field(default_factory=list)
 
-    def add(self, raw: Raw, event: Accepted) -> None:
-        """Append an event."""
-        self.use.append(self.uses.setdefault(event.use, len(self.uses)))
+    def add(self, number: int, event: Accepted, partition: int, offset: int, received_at: int) -> None:
+        """Append an event whose use has that number."""
+        self.use.append(number)
         self.id.append(event.id)
         self.time.append(event.time)
         self.quantity.append(event.quantity)
         self.resource.append(event.resource)
         self.digest.append(event.digest)
-        self.raw_partition.append(raw.partition)
-        self.raw_offset.append(raw.offset)
-        self.received_at.append(raw.received_at)
+        self.raw_partition.append(partition)
+        self.raw_offset.append(offset)
+        self.received_at.append(received_at)
 
     def record(self, version: int, accepted_at: int) -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
         columns = {name: getattr(self, name) for name in self.__slots__ if name != "uses"}
-        uses = [{name: getattr(use, name) for name in Use.__slots__} for use in self.uses]
+        uses = [use._asdict() for use in self.uses]
         return {"batch": str(uuid.uuid4()), "version": version, "accepted_at": accepted_at, "uses": uses, **columns}
 
 
@@ -57,17 +57,19 @@ class Sorter:
     partitions: int
     batches: dict[int, Columns] = field(default_factory=dict)
     rejections: list[dict[str, Any]] = field(default_factory=list)
-    _partition_of: dict[Use, int] = field(default_factory=dict)
+    _slots: dict[Use, tuple[Columns, int]] = field(default_factory=dict)
 
-    def accept(self, raw: Raw, event: Accepted) -> None:
-        """Take an accepted event into its partition's batch."""
-        partition = self._partition_of.get(event.use)
-        if partition is None:
-            partition = self._partition_of[event.use] = partition_of(event.use, self.partitions)
-        columns = self.batches.get(partition)
-        if columns is None:
-            columns = self.batches[partition] = Columns()
-        columns.add(raw, event)
+    def accept(self, event: Accepted, partition: int, offset: int, received_at: int) -> None:
+        """Take an accepted event, which came from that place, into its batch."""
+        slot = self._slots.get(event.use)
+        if slot is None:
+            slot = self._slots[event.use] = self._slot(event.use)
+        slot[0].add(slot[1], event, partition, offset, received_at)
+
+    def _slot(self, use: Use) -> tuple[Columns, int]:
+        """Return the batch that a use's events go into, and the use's number in it."""
+        columns = self.batches.setdefault(partition_of(use, self.partitions), Columns())
+        return columns, columns.uses.setdefault(use, len(columns.uses))
 
     def reject(self, raw: Raw, event_id: str | None, refusal: Refusal, rejected_at: int) -> None:
         """Take a refused message, whole."""

@@ -24,10 +24,12 @@ from services.reasons import Reason, Refusal
 from services.rejection import Raw
 
 log = structlog.get_logger()
-POLL_EVENTS_MAX = 5_000
 POLL_WAIT_MS = 200
-FILL_SECONDS = 0.02
+FILL_SECONDS = 0.2
+FILL_EVENTS_MAX = 20_000
 SLICE = 250
+
+Polled = dict[TopicPartition, list[ConsumerRecord]]
 
 
 class Ingest:
@@ -40,30 +42,32 @@ class Ingest:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=POLL_EVENTS_MAX)
-            count = sum(len(records) for records in polled.values())
-            if not count:
+            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=FILL_EVENTS_MAX)
+            if not polled:
                 continue
             with BATCH_SECONDS.labels("ingest").time():
-                sorter = await self._sort(polled)
+                sorter, read = await self._fill(polled)
                 await self._sender.send(_messages(sorter))
-                await self._commit(polled)
+                await self._commit(read)
             _count(sorter)
-            if count < POLL_EVENTS_MAX // 10:
-                await asyncio.sleep(FILL_SECONDS)  # so that a trickle does not become one batch an event
 
-    async def _sort(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> Sorter:
-        decider = self._current()
-        sorter = Sorter(self._newest.version, self._partitions)
-        now = datetime.now(UTC)
-        rejected_at = time.time_ns() // 1000
-        for place, records in polled.items():
-            provider = place.topic.removeprefix(RAW_PREFIX)
-            for start in range(0, len(records), SLICE):
-                for record in records[start : start + SLICE]:
-                    _sort_one(decider, sorter, provider, record, now, rejected_at)
-                await asyncio.sleep(0)  # the gateway answers in between
-        return sorter
+    async def _fill(self, polled: Polled) -> tuple[Sorter, dict[TopicPartition, int]]:
+        """Sort what was polled and what else comes within a moment, so that a trickle does not become many batches.
+
+        Returns as well, by partition, the offset after the last one read.
+        """
+        decider, sorter = self._current(), Sorter(self._newest.version, self._partitions)
+        read: dict[TopicPartition, int] = {}
+        count = 0
+        deadline = time.monotonic() + FILL_SECONDS
+        while True:
+            await _sort(decider, sorter, polled)
+            read |= {place: records[-1].offset + 1 for place, records in polled.items()}
+            count += sum(map(len, polled.values()))
+            left = deadline - time.monotonic()
+            if count >= FILL_EVENTS_MAX or left <= 0:
+                return sorter, read
+            polled = await self._consumer.getmany(timeout_ms=int(left * 1000), max_records=FILL_EVENTS_MAX - count)
 
     def _current(self) -> Decider:
         contract = self._newest.contract
@@ -72,30 +76,45 @@ class Ingest:
             self._decider = Decider(contract)
         return self._decider
 
-    async def _commit(self, polled: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+    async def _commit(self, read: dict[TopicPartition, int]) -> None:
         try:
-            await self._consumer.commit({place: records[-1].offset + 1 for place, records in polled.items()})
+            await self._consumer.commit(read)
         except KafkaError as error:
             # The partitions went to another worker, or the broker is away: the events come again and are known.
             log.warning("ingest.commit_failed", error=repr(error))
 
 
+async def _sort(decider: Decider, sorter: Sorter, polled: Polled) -> None:
+    now = datetime.now(UTC)
+    rejected_at = time.time_ns() // 1000
+    for place, records in polled.items():
+        provider = place.topic.removeprefix(RAW_PREFIX)
+        for start in range(0, len(records), SLICE):
+            for record in records[start : start + SLICE]:
+                _sort_one(decider, sorter, provider, record, now, rejected_at)
+            await asyncio.sleep(0)  # the gateway answers in between
+
+
 def _sort_one(
     decider: Decider, sorter: Sorter, provider: str, record: ConsumerRecord, now: datetime, rejected_at: int
 ) -> None:
-    raw = Raw(provider, record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
     if record.value is None:
-        sorter.reject(raw, None, Refusal(Reason.MALFORMED, "a message without a value"), rejected_at)
+        refusal = Refusal(Reason.MALFORMED, "a message without a value")
+        sorter.reject(_raw(provider, record), None, refusal, rejected_at)
         return
     event = read(record.value)
     if isinstance(event, Refusal):
-        sorter.reject(raw, None, event, rejected_at)
+        sorter.reject(_raw(provider, record), None, event, rejected_at)
         return
     decision = decider.decide(provider, event, now)
     if isinstance(decision, Accepted):
-        sorter.accept(raw, decision)
+        sorter.accept(decision, record.partition, record.offset, record.timestamp)
     else:
-        sorter.reject(raw, _storable(event.id), decision, rejected_at)
+        sorter.reject(_raw(provider, record), _storable(event.id), decision, rejected_at)
+
+
+def _raw(provider: str, record: ConsumerRecord) -> Raw:
+    return Raw(provider, record.topic, record.partition, record.offset, record.timestamp, record.key, record.value)
 
 
 def _storable(event_id: str) -> str | None:

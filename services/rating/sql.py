@@ -1,14 +1,18 @@
 """The SQL of rating, whole: every statement works on a batch, none on an event."""
 
-# The events' keys: only those that are new come back. Keys are inserted in key order, so that two workers that hold the
-# same events wait for each other instead of deadlocking.
+# The events' keys: the positions that were known already come back, since they are few. Keys are inserted in key order,
+# so that two workers that hold the same events wait for each other instead of deadlocking.
 KEEP_KEYS = """
-insert into rating.event (provider, id, digest, batch_no, position)
-select provider, id, digest, $1, position
-from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as incoming(provider, id, digest, position)
-order by provider, id, position
-on conflict (provider, id) do nothing
-returning position
+with fresh as (
+    insert into rating.event (provider, id, digest, batch_no, position)
+    select provider, id, digest, $1, position
+    from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as incoming(provider, id, digest, position)
+    order by provider, id, position
+    on conflict (provider, id) do nothing
+    returning position
+)
+select case when count(*) = $5 then '{}' else array(select generate_series(1, $5) except select position from fresh) end
+from fresh
 """
 
 # What the new events said, and their sums. No join but the one with the few uses: the planner takes an array for a

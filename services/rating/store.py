@@ -122,14 +122,14 @@ async def _sort_out(
 ) -> tuple[list[int], list[int]]:
     """Enter the events' keys; return the positions, from 1, of the new events and of those that were known."""
     providers = [use[0] for use in uses]
-    rows = await connection.fetch(
-        sql.KEEP_KEYS, batch_no, [providers[use] for use in batch["use"]], batch["id"], batch["digest"]
-    )
     every = range(1, len(batch["use"]) + 1)
-    if len(rows) == len(every):
+    known = await connection.fetchval(
+        sql.KEEP_KEYS, batch_no, [providers[use] for use in batch["use"]], batch["id"], batch["digest"], len(every)
+    )
+    if not known:
         return list(every), []
-    new = {row["position"] for row in rows}
-    return [each for each in every if each in new], [each for each in every if each not in new]
+    again = set(known)
+    return [each for each in every if each not in again], sorted(again)
 
 
 def _columns_of(batch: dict[str, Any], numbers: list[int]) -> list[list[Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol, Self
 
 from services.stack.kafka import KafkaBroker
 from services.stack.postgres import PostgresServer
-from services.stack.process import Process, StackError, free_ports, port_is_free
+from services.stack.process import Identity, Process, StackError, free_ports, port_is_free
 from services.stack.service import Service
 from services.stack.state import Record, StateFile, locked
 
@@ -70,6 +70,13 @@ class LocalStack:
     def running(self) -> list[str]:
         """Return the names of what runs, in the order it was started."""
         return [name for name, record in self._state.read().processes.items() if record.process().alive]
+
+    def identity(self, name: str) -> Identity:
+        """Return the process of a service or server that runs; raises StackError when it does not."""
+        process = self._part(name).process
+        if process is None or not process.alive:
+            raise StackError(f"{name} does not run in {self.folder}")
+        return process.identity
 
     def up_servers(self) -> list[str]:
         """Start those of Kafka and PostgreSQL that don't run, and return their names; empty: both run already."""

@@ -230,7 +230,9 @@ def recorded(folder: Path) -> list[Record]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_nothing_running(tmp_path: Path, number: signal.Signals) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from services.stack.local import LocalStack\n"
+        "import signal, sys; from pathlib import Path; from services.stack.local import LocalStack\n"
+        # A shell's background job has SIGINT ignored, and hands that down.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with LocalStack(Path(sys.argv[1])) as stack:\n"
         "    stack.kafka.port, stack.kafka.controller_port = map(int, sys.argv[2:])\n"
         "    stack.start_service('kafka')\n"

@@ -1,0 +1,111 @@
+"""plafond bench: how much the system takes, what it costs, and how that compares."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from aiokafka.errors import KafkaError
+
+from services.bench.run import Figures, machine, run_bench
+from services.commands.stack import empty, stages
+from services.output import Column, console, fail, show, write_json
+from services.stack.process import StackError
+
+_COLUMNS = [
+    Column("what", "what"), Column("measured", "measured", right=True), Column("target", "target", right=True),
+    Column("met", "met"),
+]  # fmt: skip
+_PROCESSES = [
+    Column("process", "process"), Column("cpu", "CPU s / million", right=True), Column("memory", "MiB", right=True)
+]  # fmt: skip
+
+
+def bench_command(
+    events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 2_000_000,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as well.", metavar="FILE")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the servers keep their data; emptied at the start.")] = Path(
+        ".stack/bench"
+    ),
+) -> None:
+    """Measure the pipeline on servers of its own, beside the machine's limit, a plain Faust agent and plain SQL.
+
+    All in one run on this machine, so that the ratios tell something where the machine is noisy. Takes about three
+    minutes with two million events on two cores.
+
+    Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`
+    """
+    empty(folder)
+    try:
+        with stages() as stage:
+            figures = run_bench(folder, events, stage)
+    except (StackError, OSError, KafkaError, RuntimeError, asyncio.IncompleteReadError) as error:
+        fail(str(error) or repr(error), 3)
+    empty(folder)
+    if json_file is not None:
+        write_json(json_file, _json(figures))
+    _print(figures)
+
+
+def _json(figures: Figures) -> dict[str, Any]:
+    pipeline = figures.pipeline
+    return {
+        "machine": machine(),
+        "events": figures.events,
+        "pipeline_events_per_second": pipeline.events_per_second,
+        "limit_events_per_second": figures.limit.events_per_second,
+        "naive_events_per_second": figures.naive,
+        "sql_events_per_second": figures.floor,
+        "pipeline_to_limit": pipeline.events_per_second / figures.limit.events_per_second,
+        "pipeline_to_naive": pipeline.events_per_second / figures.naive,
+        "cpu_seconds_per_million": sum(pipeline.cpu_seconds_per_million.values()),
+        "cpu_seconds_per_million_by_process": pipeline.cpu_seconds_per_million,
+        "freshness_p50_seconds": figures.freshness_p50,
+        "freshness_p99_seconds": figures.freshness_p99,
+        "memory_mib": pipeline.memory_mib,
+        "gateway_batch_events_per_second": figures.batches.events_per_second,
+        "gateway_single_requests_per_second": figures.single.requests_per_second,
+        "gateway_single_p50_seconds": figures.single.p50_seconds,
+        "gateway_single_p99_seconds": figures.single.p99_seconds,
+        "gateway_refused": figures.batches.refused + figures.single.refused,
+        "bill_events_per_second": figures.bill,
+    }
+
+
+def _print(figures: Figures) -> None:
+    pipeline, least, single = figures.pipeline, figures.limit, figures.single
+    rate = pipeline.events_per_second
+    cpu = sum(pipeline.cpu_seconds_per_million.values())
+    highest = max(pipeline.memory_mib[name] for name in ("ingest", "rating", "invoicing"))
+    console.print(machine(), highlight=False, soft_wrap=True)
+    rows = [
+        _row("the pipeline, events/s", f"{rate:,.0f}", "40,000", rate >= 40_000),
+        _row("the limit: read and COPY, events/s", f"{least.events_per_second:,.0f}"),
+        _row("a plain Faust agent, events/s", f"{figures.naive:,.0f}"),
+        _row("plain SQL, nothing streamed, events/s", f"{figures.floor:,.0f}"),
+        _row("pipeline / limit", f"{rate / least.events_per_second:.2f}", "0.6", rate / least.events_per_second >= 0.6),
+        _row("pipeline / plain agent", f"{rate / figures.naive:.0f}", "35", rate / figures.naive >= 35),
+        _row("CPU seconds a million events", f"{cpu:.1f}", "< 40", cpu < 40),
+        _row("freshness at half load, p50", f"{figures.freshness_p50:.2f} s"),
+        _row("freshness at half load, p99", f"{figures.freshness_p99:.2f} s", "< 1 s", figures.freshness_p99 < 1),
+        _row("largest service", f"{highest:.0f} MiB", "< 300 MiB", highest < 300),
+        _row("gateway, 8 clients with 500 each, events/s", f"{figures.batches.events_per_second:,.0f}", "25,000",
+             figures.batches.events_per_second >= 25_000),
+        _row("gateway, single events, requests/s", f"{single.requests_per_second:,.0f}", "1,000",
+             single.requests_per_second >= 980),
+        _row("gateway, single events, p99", f"{single.p99_seconds * 1000:.0f} ms", "< 50 ms",
+             single.p99_seconds < 0.05),
+        _row("plafond bill from Parquet, events/s", f"{figures.bill:,.0f}", "1,000,000", figures.bill >= 1_000_000),
+    ]  # fmt: skip
+    show(rows, _COLUMNS, title=f"\nBenchmark with {figures.events:,} events")
+    costs = [
+        {"process": name, "cpu": f"{seconds:.1f}", "memory": f"{pipeline.memory_mib[name]:.0f}"}
+        for name, seconds in pipeline.cpu_seconds_per_million.items()
+    ]
+    show(costs, _PROCESSES, title="\nCost of the pipeline by process, memory at its highest")
+
+
+def _row(what: str, measured: str, target: str = "", met: bool | None = None) -> dict[str, str]:
+    return {"what": what, "measured": measured, "target": target, "met": "" if met is None else "yes" if met else "no"}
