@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test bench lint
+.PHONY: help setup demo up down test bench chaos lint
 
 help: ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: setup ## run all tests: the core's first, then those with real servers
 
 bench: setup ## measure how much the system takes, beside the machine's limit
 	@.venv/bin/plafond bench $(ARGS)
+
+chaos: setup ## break what can break, 200 times, and see that nothing is lost
+	@.venv/bin/plafond chaos --faults 200 --fuzz 1000000 $(ARGS)
 
 lint: setup ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -6,6 +6,7 @@ from services.commands import (
     audit,
     bench,
     bill,
+    chaos,
     contract,
     explain,
     keys,
@@ -41,6 +42,7 @@ app.command("demo")(stack.demo_command)
 app.command("up")(stack.up_command)
 app.command("down")(stack.down_command)
 app.command("bench")(bench.bench_command)
+app.command("chaos")(chaos.chaos_command)
 app.command("run")(service.run_service)
 app.command("migrate")(service.migrate_database)
 app.add_typer(service.topics_app, name="topics")

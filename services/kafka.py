@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -176,19 +176,24 @@ class Sender:
     def __init__(self, servers: str, name: str) -> None:
         self._servers, self._name = servers, name
         self._producer: AIOKafkaProducer | None = None
+        self._one_at_a_time = asyncio.Lock()  # no caller may stop the producer that another one waits for
 
     async def send(self, messages: Sequence[Message]) -> None:
         """Return once every message is acknowledged by all in-sync replicas."""
+        async with self._one_at_a_time:
+            await self._send(messages)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
         pause = 0.2
         while True:
             try:
                 producer = await self._started()
-                acknowledgements = [
-                    await producer.send(each.topic, each.value, key=each.key, partition=each.partition)
-                    for each in messages
-                ]
-                for acknowledgement in acknowledgements:
-                    await acknowledgement
+                await _acknowledged(
+                    [
+                        await producer.send(each.topic, each.value, key=each.key, partition=each.partition)
+                        for each in messages
+                    ]
+                )
             except (KafkaError, OSError) as error:
                 if isinstance(error, MessageSizeTooLargeError):
                     raise
@@ -211,6 +216,13 @@ class Sender:
         if self._producer is None:
             self._producer = await started_producer(self._servers, self._name)
         return self._producer
+
+
+async def _acknowledged(waiting: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait for every acknowledgement, then raise the first error."""
+    for answer in await asyncio.gather(*waiting, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
 
 
 async def wait_for_topics(servers: str, wanted: Sequence[Topic]) -> None:

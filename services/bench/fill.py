@@ -18,8 +18,8 @@ async def fill(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], report: Ca
     try:
         waiting: list[asyncio.Future[object]] = []
         for number, (provider, messages) in enumerate(chunks):
-            waiting.append(await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, messages))
-            if len(waiting) == _IN_FLIGHT:
+            waiting += await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, messages)
+            if len(waiting) >= _IN_FLIGHT:
                 await asyncio.gather(*waiting)
                 waiting = []
             report(len(messages))
@@ -36,9 +36,9 @@ async def paced(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], events_pe
         waiting: set[asyncio.Future[object]] = set()
         for number, (provider, messages) in enumerate(chunks):
             await asyncio.sleep(max(0.0, began + sent / events_per_second - time.perf_counter()))
-            acknowledged = await _send(producer, raw_topic(provider), number // 7 % RAW_PARTITIONS, messages)
-            waiting.add(acknowledged)
-            acknowledged.add_done_callback(waiting.discard)
+            for acknowledged in await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, messages):
+                waiting.add(acknowledged)
+                acknowledged.add_done_callback(waiting.discard)
             sent += len(messages)
         await asyncio.gather(*waiting)
     finally:
@@ -47,10 +47,13 @@ async def paced(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], events_pe
 
 async def _send(
     producer: AIOKafkaProducer, topic: str, partition: int, messages: list[bytes]
-) -> "asyncio.Future[object]":
-    batch = producer.create_batch()
+) -> list["asyncio.Future[object]"]:
+    """Send messages as one batch, or as few as hold them; return what tells that each is acknowledged."""
+    batch, sent = producer.create_batch(), []
     for message in messages:
         if batch.append(key=None, value=message, timestamp=None) is None:
-            raise ValueError(f"{len(messages)} messages are too large for one batch")
-    acknowledged: asyncio.Future[object] = await producer.send_batch(batch, topic, partition=partition)
-    return acknowledged
+            sent.append(await producer.send_batch(batch, topic, partition=partition))
+            batch = producer.create_batch()
+            batch.append(key=None, value=message, timestamp=None)
+    sent.append(await producer.send_batch(batch, topic, partition=partition))
+    return sent

@@ -53,6 +53,8 @@ class KafkaBroker:
         self.controller_port = controller_port
         self.log = log or self.folder / "kafka.log"
         self.process: Process | None = None
+        self.proxied: tuple[int, int] | None = None
+        """A second listener's port, and the port of the proxy before it, which its clients are told."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -112,9 +114,14 @@ class KafkaBroker:
             "controller.listener.names": "CONTROLLER",
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{LOOPBACK}:{self.controller_port}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "log.dirs": str(self._data),
         }
+        if self.proxied:
+            port, proxy = self.proxied
+            own["listeners"] += f",PROXIED://{LOOPBACK}:{port}"
+            own["advertised.listeners"] += f",PROXIED://{LOOPBACK}:{proxy}"
         return "".join(f"{name}={value}\n" for name, value in {**own, **SETTINGS}.items())
 
     def _format(self) -> None:

@@ -1,0 +1,87 @@
+"""Fuzzing: mutated usage into the gateway and into the raw topics. Whatever comes, it is counted."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+import httpx
+
+from services.bench import fill
+from services.bench.usage import Machine, machines, readings
+from services.chaos.errors import ChaosError
+from services.contract.load import load
+from services.contract.model import Contract
+from services.ingest.events import EVENT_SIZE_MAX, UsageEvent, read_json
+from services.ingest.push import avro_event
+from services.stack.demo import CONTRACT
+from services.stack.plafond import Plafond
+
+OVER_HTTP = 0.05
+_CHUNK = 500
+_BODIES = 20
+_PIECES = (
+    b"null", b"NaN", b"1e400", b"-0", b"9999-12-31T23:59:60Z", b"\xff\xfe", b"\x00", b"[" * 2_000, b'{"data":' * 500,
+    b"\\ud800", b'"quantity":0.1', b"true", b"\xc3\x01", b"\r\n", "\u202e".encode(), b"/providers/", b"-1", b",", b"}",
+)  # fmt: skip
+
+
+def mutated(message: bytes, choose: random.Random) -> bytes:
+    """Return a message with one to four of its parts cut, doubled, replaced or turned."""
+    made = bytearray(message)
+    for _ in range(choose.randint(1, 4)):
+        start = choose.randrange(len(made) + 1)
+        end = min(len(made), start + choose.randint(0, 12))
+        match choose.randrange(5):
+            case 0:
+                del made[start:end]
+            case 1:
+                made[start:end] = choose.choice(_PIECES)
+            case 2:
+                made[start:start] = made[start:end]
+            case 3:
+                made[start:end] = choose.randbytes(end - start)
+            case _:
+                del made[start:]
+    if choose.random() < 0.0005:
+        made += b" " * EVENT_SIZE_MAX
+    return bytes(made)
+
+
+async def fuzz(plafond: Plafond, keys: dict[str, str], count: int, seed: int) -> int:
+    """Send so many mutated messages, a part of them over HTTP; return how many went into Kafka or were refused."""
+    if not count:
+        return 0
+    contract = load(CONTRACT.read_text("utf-8"))
+    assert isinstance(contract, Contract), "the sample has no mistakes"
+    choose = random.Random(seed)  # noqa: S311 mutations need no secrecy
+    fleet = machines(contract, count, "fuzz")
+    over_http = int(count * OVER_HTTP)
+    await fill.fill(plafond.addresses.kafka, _mutations(fleet, count - over_http, choose), lambda _: None)
+    await _post(plafond.addresses.gateway, fleet, keys, over_http, choose)
+    return count
+
+
+def _mutations(fleet: list[Machine], count: int, choose: random.Random) -> Iterator[tuple[str, list[bytes]]]:
+    for provider, messages in readings(fleet, count, _CHUNK):
+        yield provider, [mutated(_form(message, choose), choose) for message in messages]
+
+
+def _form(message: bytes, choose: random.Random) -> bytes:
+    """Return a message as it is or, now and then, as Avro."""
+    if choose.random() < 0.8:
+        return message
+    event = read_json(message)
+    assert isinstance(event, UsageEvent), "what is mutated is good usage"
+    return avro_event(event)
+
+
+async def _post(url: str, fleet: list[Machine], keys: dict[str, str], count: int, choose: random.Random) -> None:
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
+        for provider, messages in readings(fleet, count, _BODIES):
+            kind = choose.choice(("cloudevents", "cloudevents-batch", "x-ndjson"))
+            body = mutated(b"[" + b",".join(messages) + b"]" if kind.endswith("batch+json") else messages[0], choose)
+            headers = {"Authorization": f"Bearer {keys[provider]}", "Content-Type": f"application/{kind}+json"}
+            answer = await client.post("/v1/usage", content=body, headers=headers)
+            if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                raise ChaosError(f"the gateway answers {answer.status_code} to {body[:500]!r}")
+            await asyncio.sleep(0)

@@ -1,0 +1,174 @@
+"""The system under chaos: the local stack with proxies before its servers, and small disks below them where one may."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from services.chaos.proxy import Proxy
+from services.stack.local import LocalStack
+from services.stack.plafond import SERVICES, Addresses, Plafond, servers
+from services.stack.process import LOOPBACK, StackError, free_ports, run
+
+SERVERS = ("kafka", "postgres")
+SECOND = "second"
+DISK = "4g"
+_FAKETIME = (
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+)
+_SUPERVISE_SECONDS = 0.5
+_SLACK_KIB = 64
+_TRIES = 20
+
+
+class Disks:
+    """A small disk (tmpfs) for each server, which can be full; only root may mount them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.mounted: list[str] = []
+
+    def mount(self) -> None:
+        """Mount them where that is allowed; `mounted` says which."""
+        for name in SERVERS:
+            place = self._folder / name
+            place.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0 and not self._mount(
+                "-t", "tmpfs", "-o", f"size={DISK},mode=0755", "tmpfs", str(place)
+            ):
+                self.mounted.append(name)
+
+    def fill(self, name: str) -> None:
+        """Leave next to no byte free. What is written meanwhile makes the size too small, so it is tried again."""
+        for _ in range(_TRIES):
+            status = os.statvfs(self._folder / name)
+            used = (status.f_blocks - status.f_bfree) * status.f_frsize // 1024
+            error = self._mount("-o", f"remount,size={used + _SLACK_KIB}k", str(self._folder / name))
+            if not error:
+                return
+        raise StackError(f"the small disk of {name} can't be made full: {error}")
+
+    def free(self, name: str) -> None:
+        """Give the disk its size back."""
+        if error := self._mount("-o", f"remount,size={DISK}", str(self._folder / name)):
+            raise StackError(f"the small disk of {name} can't be made large again: {error}")
+
+    def unmount(self) -> None:
+        """Take them away, with what is on them."""
+        for name in self.mounted:
+            run(["umount", "-l", str(self._folder / name)])
+        self.mounted = []
+
+    @staticmethod
+    def _mount(*words: str) -> str:
+        result = run(["mount", *words])
+        return (result.stderr.strip() or "refused") if result.returncode else ""
+
+
+class World:
+    """The stack, its proxies, and a supervisor that starts again what ends by itself, as systemd would."""
+
+    def __init__(self, folder: Path) -> None:
+        self.disks = Disks(folder)
+        self.disks.mount()
+        self.stack = LocalStack(folder)
+        kafka, self._kafka_second, postgres, *self._ports = free_ports(3 + 2 * len(SERVICES))
+        self.stack.kafka.proxied = (self._kafka_second, kafka)
+        self.kafka = Proxy(kafka, self._kafka_second)
+        self.postgres = Proxy(postgres, 0)
+        self.faketime = next((each for each in _FAKETIME if Path(each).exists()), None)
+        self.clock = folder / "clock"
+        self.restarts: list[str] = []
+        self.poison = 0
+        self._wanted: set[str] = set()
+
+    def up(self) -> Plafond:
+        """Start the servers and make the services known, each with a second worker."""
+        plafond = servers(self.stack)
+        self.postgres.target = Addresses.port_of(self.stack.database_url.rpartition("/")[0])
+        self.set_clock(0)
+        gateway = Addresses.port_of(plafond.addresses.gateway)
+        for number, name in enumerate(SERVICES):
+            self._add(name, name, Addresses.port_of(plafond.addresses.probes[name]), gateway, "1")
+            port, second_gateway = self._ports[2 * number : 2 * number + 2]
+            self._add(f"{name}-{SECOND}", name, port, second_gateway, "2")
+        return plafond
+
+    async def open(self) -> None:
+        """Open the proxies."""
+        await self.kafka.start()
+        await self.postgres.start()
+
+    async def start(self, *names: str) -> None:
+        """Start services or servers that don't run, and keep them running from now on."""
+        self._wanted |= set(names)
+        await asyncio.to_thread(self.stack.start_service, *names)
+
+    async def stop(self, *names: str) -> None:
+        """Stop services or servers cleanly."""
+        self._wanted -= set(names)
+        await asyncio.to_thread(self.stack.stop_service, *names)
+
+    async def kill(self, *names: str) -> None:
+        """End services or servers at once."""
+        self._wanted -= set(names)
+        await asyncio.to_thread(self.stack.kill_service, *names)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a service that runs."""
+        os.kill(self.stack.identity(name).pid, number)
+
+    def set_clock(self, seconds: int) -> None:
+        """Let the services' clocks be off by so many seconds."""
+        self.clock.write_text(f"{seconds:+d}\n", "ascii")
+
+    async def supervise(self) -> None:
+        """Start again what ended by itself, and note it, until cancelled."""
+        while True:
+            await asyncio.sleep(_SUPERVISE_SECONDS)
+            running = set(self.stack.running())
+            for name in sorted(self._wanted - running):
+                self.restarts += [name] if name not in SERVERS else []  # a server may end when its disk is full
+                await asyncio.to_thread(self._start_again, name)
+
+    async def close(self) -> None:
+        """Stop all services, then the proxies that they used."""
+        await self.stop(*(name for name in self.stack.running() if name not in SERVERS))
+        await self.kafka.stop()
+        await self.postgres.stop()
+
+    def _start_again(self, name: str) -> None:
+        try:
+            self.stack.start_service(name)
+        except StackError:
+            return  # it is wanted still, and tried again
+
+    def _add(self, name: str, service: str, port: int, gateway: int, instance: str) -> None:
+        url = urlsplit(self.stack.database_url)
+        environment: Mapping[str, str] = {
+            "PLAFOND_PORT": str(port),
+            "PLAFOND_GATEWAY_PORT": str(gateway),
+            "PLAFOND_INSTANCE": instance,
+            "PLAFOND_KAFKA": f"{LOOPBACK}:{self.kafka.port}",
+            "PLAFOND_DATABASE_URL": url._replace(
+                netloc=f"{url.username}:{url.password}@{LOOPBACK}:{self.postgres.port}"
+            ).geturl(),
+            **self._fake_clock(),
+        }
+        command = [sys.executable, "-m", "services.cli", "run", service]
+        self.stack.add(name, command, environment, f"http://{LOOPBACK}:{port}/readyz")
+
+    def _fake_clock(self) -> dict[str, str]:
+        if self.faketime is None:
+            return {}
+        return {
+            "LD_PRELOAD": self.faketime,
+            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
+            "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
