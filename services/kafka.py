@@ -257,6 +257,35 @@ async def reading(servers: str, group: str, *names: str, pattern: str | None = N
         await reader.stop()
 
 
+async def rewind(servers: str, since: int | None) -> dict[TopicPartition, int]:
+    """Let the services read again what rating and invoicing need after the database was set back to an older state.
+
+    Rating and the rejections' recorder begin at `since` (milliseconds since 1970 UTC; None: at the beginning),
+    invoicing at the end, since rating sends it every charge again. Returns where each partition begins. The services
+    must be stopped: raises CommitFailedError while a group has members.
+    """
+    async with Offsets(servers) as offsets:
+        accepted = await offsets.partitions(lambda name: name == ACCEPTED)
+        rejected = await offsets.partitions(lambda name: name == REJECTED)
+        charges = await offsets.partitions(lambda name: name == CHARGES)
+        first = {**await offsets.begin(accepted), **await offsets.begin(rejected), **await offsets.end(charges)}
+        if since is not None:
+            first |= await offsets.at(accepted + rejected, since)
+    for group, partitions in ((RATING_GROUP, accepted), (RECORD_GROUP, rejected), (INVOICING_GROUP, charges)):
+        await _move(servers, group, {partition: first[partition] for partition in partitions})
+    return first
+
+
+async def _move(servers: str, group: str, wanted: dict[TopicPartition, int]) -> None:
+    reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    await reader.start()
+    try:
+        reader.assign(list(wanted))
+        await reader.commit(wanted)
+    finally:
+        await reader.stop()
+
+
 async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:
     """Return the messages at these places, in their order; None where the topic no longer has that very message.
 
@@ -327,6 +356,12 @@ class Offsets:
     async def end(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset that the next message will have, by partition."""
         return dict(await self._reader.end_offsets(partitions)) if partitions else {}
+
+    async def at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        """Return the first offset that was appended at an instant or later (the end where there is none)."""
+        found = await self._reader.offsets_for_times(dict.fromkeys(partitions, milliseconds))
+        ends = await self.end(partitions)
+        return {each: found[each].offset if found.get(each) else ends[each] for each in partitions}
 
     async def committed(self, group: str) -> dict[TopicPartition, int]:
         """Return how far a group has come, by partition."""

@@ -4,21 +4,28 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 import uvloop
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError
 
 from services import logs
 from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
 from services.contract_store import newest
-from services.kafka import ensure_topics, topics
-from services.output import JsonOption, console, fail, print_json
+from services.kafka import ensure_topics, rewind, topics
+from services.output import Column, JsonOption, console, fail, print_json, show
 from services.postgres import Connection, SchemaError, connect, migrate
 from services.settings import from_environment
 
 logger = structlog.get_logger()
+_SINCE = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
+_PLACES = [
+    Column("topic", "topic"), Column("partition", "partition", right=True), Column("offset", "offset", right=True)
+]  # fmt: skip
 PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
 ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating or invoicing.", metavar="SERVICE")]
 
@@ -105,3 +112,35 @@ def apply_topics(
         print_json({"made": made})
     else:
         console.print(f"made {len(made)} topics: {', '.join(made)}" if made else "nothing to do")
+
+
+@topics_app.command("rewind")
+def rewind_topics(
+    since: Annotated[
+        datetime | None,
+        typer.Option(help="Read again what came from then on, UTC; by default all there is.", formats=_SINCE),
+    ] = None,
+    kafka: KafkaOption = "localhost:9092",
+    as_json: JsonOption = False,
+) -> None:
+    """Read the topics again, after the database was restored to an older point; the services must be stopped.
+
+    What the database has already stays as it is; what it lost is rated and posted again. Give as --since an instant
+    before the backup began.
+
+    Examples: `plafond topics rewind`, `plafond topics rewind --since 2016-03-01T02:00:00`
+    """
+    milliseconds = None if since is None else int(since.replace(tzinfo=UTC).timestamp() * 1000)
+
+    async def work() -> dict[TopicPartition, int]:
+        try:
+            return await rewind(kafka, milliseconds)
+        except CommitFailedError:
+            fail("a service still reads: stop ingest, rating and invoicing first")
+
+    first = run(work())
+    rows = [
+        {"topic": place.topic, "partition": place.partition, "offset": offset}
+        for place, offset in sorted(first.items())
+    ]
+    show(rows, _PLACES, title="The services go on from", as_json=as_json)
