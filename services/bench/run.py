@@ -20,8 +20,6 @@ from services.stack.demo import CONTRACT, Stage
 from services.stack.local import LocalStack
 from services.stack.plafond import Addresses, Plafond, prepare, servers
 
-FRESHNESS_SECONDS = 20
-LOAD_SECONDS = 8
 REQUESTS_A_SECOND = 1_000
 
 
@@ -41,16 +39,19 @@ class Figures:
     bill: float
 
 
-def run_bench(folder: Path, events: int, stage: Stage) -> Figures:
-    """Measure everything with so many events; raises StackError when a part won't start."""
+def run_bench(folder: Path, events: int, seconds: float, stage: Stage) -> Figures:
+    """Measure everything with so many events, and each steady load for so many seconds.
+
+    Raises StackError when a part won't start.
+    """
     with LocalStack(folder) as stack:
         done = stage("starting Kafka and PostgreSQL", None)
         plafond = servers(stack)
         done(1)
-        return asyncio.run(_bench(plafond, events, stage))
+        return asyncio.run(_bench(plafond, events, seconds, stage))
 
 
-async def _bench(plafond: Plafond, events: int, stage: Stage) -> Figures:
+async def _bench(plafond: Plafond, events: int, seconds: float, stage: Stage) -> Figures:
     keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
     contract = load(CONTRACT.read_text("utf-8"))
     assert isinstance(contract, Contract), "the sample has no mistakes"
@@ -72,10 +73,10 @@ async def _bench(plafond: Plafond, events: int, stage: Stage) -> Figures:
     through = await flow.throughput(plafond, events, stage("the pipeline takes its backlog in", events))
     rate = through.events_per_second / 2
     done = stage(f"freshness at {rate:,.0f} events/s", None)
-    fresh = usage.machines(contract, int(rate * FRESHNESS_SECONDS), "fresh")
-    p50, p99 = await flow.freshness(plafond, fresh, rate, FRESHNESS_SECONDS)
+    fresh = usage.machines(contract, int(rate * seconds), "fresh")
+    p50, p99 = await flow.freshness(plafond, fresh, rate, seconds)
     done(1)
-    batches, single = await _gateway(plafond.addresses, fleet[0], keys, stage)
+    batches, single = await _gateway(plafond.addresses, fleet[0], keys, seconds, stage)
     return Figures(events, through, least, plain, in_sql, p50, p99, batches, single, billed)
 
 
@@ -111,7 +112,7 @@ async def _bill(folder: Path, events: int) -> float:
 
 
 async def _gateway(
-    addresses: Addresses, machine: usage.Machine, keys: dict[str, str], stage: Stage
+    addresses: Addresses, machine: usage.Machine, keys: dict[str, str], seconds: float, stage: Stage
 ) -> tuple[Load, Load]:
     target = gateway.Target(
         "127.0.0.1", Addresses.port_of(addresses.gateway), keys[machine.provider], "warm-up",
@@ -121,10 +122,10 @@ async def _gateway(
     await gateway.measure(target, "single", "2", str(REQUESTS_A_SECOND / 4))
     done(1)
     single = await gateway.measure(
-        msgspec.structs.replace(target, series="single"), "single", str(LOAD_SECONDS), str(REQUESTS_A_SECOND)
+        msgspec.structs.replace(target, series="single"), "single", str(seconds), str(REQUESTS_A_SECOND)
     )
     done(1)
-    batches = await gateway.measure(msgspec.structs.replace(target, series="batches"), "batches", str(LOAD_SECONDS))
+    batches = await gateway.measure(msgspec.structs.replace(target, series="batches"), "batches", str(seconds))
     done(1)
     return batches, single
 

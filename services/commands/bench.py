@@ -23,6 +23,7 @@ _PROCESSES = [
 
 def bench_command(
     events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 2_000_000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each steady load lasts.")] = 20,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.", metavar="FILE")
     ] = None,
@@ -40,7 +41,7 @@ def bench_command(
     empty(folder)
     try:
         with stages() as stage:
-            figures = run_bench(folder, events, stage)
+            figures = run_bench(folder, events, seconds, stage)
     except (StackError, OSError, KafkaError, RuntimeError, asyncio.IncompleteReadError) as error:
         fail(str(error) or repr(error), 3)
     empty(folder)

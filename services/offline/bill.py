@@ -177,6 +177,9 @@ def _decide(database: DuckDBPyConnection, contract: Contract, now: datetime) -> 
 
 def _decide_one_by_one(database: DuckDBPyConnection, decider: Decider, now: datetime) -> None:
     """Decide on the rows that were not accepted with their combination."""
+    [(any_odd,)] = database.execute(sql.ANY_ODD).fetchall()
+    if not any_odd:
+        return
     numbers: dict[Use, int] = {}
     database.execute(sql.ODD)
     done = 0

@@ -65,6 +65,9 @@ from usage asof join period on usage.instant >= starts
      join use using (use)
 where plain and usage.instant <= $1
 """
+ANY_ODD = """
+select (select count(*) from accepted) < (select count(*) from usage where reason is null)
+"""
 ODD = """
 create or replace table odd as
 select row_number() over (order by rowid) as number, rowid as position,

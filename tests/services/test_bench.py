@@ -1,0 +1,45 @@
+"""The benchmark runs and writes what it promises. What it measures is not tested: machines are noisy."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from services.bench.usage import machines, readings
+from services.contract.load import load
+from services.contract.model import Contract
+from services.ingest.events import UsageEvent, read_json
+from services.stack.demo import CONTRACT
+
+FIGURES = (
+    "pipeline_events_per_second", "limit_events_per_second", "naive_events_per_second", "cpu_seconds_per_million",
+    "freshness_p99_seconds", "gateway_batch_events_per_second", "bill_events_per_second",
+)  # fmt: skip
+
+
+def test_a_small_benchmark(tmp_path: Path) -> None:
+    written = tmp_path / "bench.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", "bench", "--events", "20000", "--seconds", "2", "--json", str(written),
+         "--folder", str(tmp_path / "stack")],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(written.read_text())
+    assert all(found[name] > 0 for name in FIGURES), found
+    assert set(found["memory_mib"]) == {"kafka", "postgres", "ingest", "rating", "invoicing"}
+    assert all(mib > 10 for mib in found["memory_mib"].values())
+    assert found["gateway_refused"] == 0
+    assert not (tmp_path / "stack" / "state.json").exists()
+
+
+def test_the_usage_is_distinct_well_formed_and_as_much_as_asked_for() -> None:
+    contract = load(CONTRACT.read_text("utf-8"))
+    assert isinstance(contract, Contract)
+    for count in (1, 199, 200, 201, 5_003):
+        chunks = list(readings(machines(contract, count), count, 100))
+        events = [read_json(message) for _, chunk in chunks for message in chunk]
+        assert len(events) == count
+        assert all(isinstance(each, UsageEvent) for each in events)
+        assert len({(each.source, each.id) for each in events if isinstance(each, UsageEvent)}) == count
+        assert all(provider in str(read_json(chunk[0])) for provider, chunk in chunks)
