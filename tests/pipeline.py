@@ -35,12 +35,12 @@ class Pipeline:
         self._folder, self._ports = folder, ports
         self._services = {name: self.service(name, port) for name, port in zip(SERVICES, ports, strict=False)}
 
-    def service(self, name: str, port: int, instance: str = "1") -> Service:
+    def service(self, name: str, port: int, instance: str = "1", gateway_port: int | None = None) -> Service:
         """Return one worker of a service, not yet started."""
         environment = {
             **self.environment,
             "PLAFOND_PORT": str(port),
-            "PLAFOND_GATEWAY_PORT": str(self._ports[3]),
+            "PLAFOND_GATEWAY_PORT": str(gateway_port or self._ports[3]),
             "PLAFOND_INSTANCE": instance,
         }
         command = [sys.executable, "-m", "services.cli", "run", name]
