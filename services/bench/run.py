@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.bench import fill, floor, flow, gateway, limit, naive, usage
+from services.bench import fill, floor, flow, gateway, limit, naive, stored, usage
 from services.bench.flow import Throughput
 from services.bench.gateway import Load
 from services.contract.load import load
@@ -39,8 +39,8 @@ class Figures:
     bill: float
 
 
-def run_bench(folder: Path, events: int, seconds: float, stage: Stage) -> Figures:
-    """Measure everything with so many events, and each steady load for so many seconds.
+def run_bench(folder: Path, events: int, stored_rows: int, seconds: float, stage: Stage) -> Figures:
+    """Measure everything with so many events on top of stored ones, and each steady load for so many seconds.
 
     Raises StackError when a part won't start.
     """
@@ -48,15 +48,17 @@ def run_bench(folder: Path, events: int, seconds: float, stage: Stage) -> Figure
         done = stage("starting Kafka and PostgreSQL", None)
         plafond = servers(stack)
         done(1)
-        return asyncio.run(_bench(plafond, events, seconds, stage))
+        return asyncio.run(_bench(plafond, events, stored_rows, seconds, stage))
 
 
-async def _bench(plafond: Plafond, events: int, seconds: float, stage: Stage) -> Figures:
+async def _bench(plafond: Plafond, events: int, stored_rows: int, seconds: float, stage: Stage) -> Figures:
     keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
     contract = load(CONTRACT.read_text("utf-8"))
     assert isinstance(contract, Contract), "the sample has no mistakes"
     fleet = usage.machines(contract, events)
     kafka, database_url = plafond.addresses.kafka, plafond.addresses.database_url
+    if stored_rows:
+        await stored.store(database_url, stored_rows, stage("storing earlier usage", stored_rows))
     report = stage("filling the raw topics", events)
     await fill.fill(kafka, usage.readings(fleet, events, fill.MESSAGES_A_BATCH), report)
     least = await _limit(plafond, fleet, events, stage)

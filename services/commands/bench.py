@@ -23,6 +23,7 @@ _PROCESSES = [
 
 def bench_command(
     events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 2_000_000,
+    stored: Annotated[int, typer.Option(min=0, help="Events that are in the tables before.")] = 0,
     seconds: Annotated[float, typer.Option(min=1, help="How long each steady load lasts.")] = 20,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.", metavar="FILE")
@@ -36,17 +37,18 @@ def bench_command(
     All in one run on this machine, so that the ratios tell something where the machine is noisy. Takes about three
     minutes with two million events on two cores.
 
-    Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`
+    Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`,
+    `plafond bench --stored 50000000`
     """
     empty(folder)
     try:
         with stages() as stage:
-            figures = run_bench(folder, events, seconds, stage)
+            figures = run_bench(folder, events, stored, seconds, stage)
     except (StackError, OSError, KafkaError, RuntimeError, asyncio.IncompleteReadError) as error:
         fail(str(error) or repr(error), 3)
     empty(folder)
     if json_file is not None:
-        write_json(json_file, _json(figures))
+        write_json(json_file, _json(figures) | {"stored": stored})
     _print(figures)
 
 

@@ -20,7 +20,7 @@ FIGURES = (
 def test_a_small_benchmark(tmp_path: Path) -> None:
     written = tmp_path / "bench.json"
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", "bench", "--events", "20000", "--seconds", "2", "--json", str(written),
+        [sys.executable, "-m", "services.cli", "bench", "--events", "20000", "--stored", "3000", "--seconds", "2", "--json", str(written),
          "--folder", str(tmp_path / "stack")],
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
