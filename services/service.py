@@ -1,6 +1,7 @@
 """What a service needs around its work: the database ready, probes, metrics of lag, and an end when a part ends."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ STOP_SECONDS_MAX = 10
 
 async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run parts side by side until SIGTERM or SIGINT; raises when one of them ends or fails."""
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays for good, and no later collection looks at it again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -7,7 +7,8 @@ is tried again for as long as it takes, a message that can't be read is parked, 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from services.postgres import TRANSIENT
 log = structlog.get_logger()
 PAUSE_SECONDS_MAX = 5.0
 STOP_SECONDS_MAX = 5.0
+COMMIT_AGAIN_SECONDS = 2.0
 AT_A_TIME = 2
 """While the database works on one batch, the next is decoded. Sums don't care which comes first."""
 
@@ -61,15 +63,60 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
 
 
 def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> None:
-    """Let the app read a topic and hand each message to `handle`, `AT_A_TIME` at a time."""
+    """Let the app read a topic and hand its messages to `handle`, `AT_A_TIME` at a time."""
     source = app.topic(topic, key_serializer="raw", value_serializer="raw", internal=False)
+    in_hand = InHand(app, lambda event: _take(app, name, event, handle, park))
 
     async def agent(stream: Any) -> None:
         async for event in stream.noack().events():
-            await _take(app, name, event, handle, park)
-            event.ack()
+            await in_hand.add(event)
 
-    app.agent(source, name=f"{name}-{topic}", concurrency=AT_A_TIME)(agent)
+    app.agent(source, name=f"{name}-{topic}")(agent)
+    app.on_partitions_revoked.connect(in_hand.forget, weak=False)
+    app.timer(COMMIT_AGAIN_SECONDS)(in_hand.commit_again)
+
+
+class InHand:
+    """Events that are worked on side by side, and acknowledged in the order in which they came.
+
+    Faust counts an event as done once a later one of its partition is acknowledged, and forgets a commit that failed
+    until the next one. So none is acknowledged before those that came earlier, and what is done is committed again.
+    """
+
+    def __init__(self, app: faust.App, work: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+        self._app, self._work = app, work
+        self._room = asyncio.Semaphore(AT_A_TIME)
+        self._queue: deque[tuple[Any, asyncio.Task[None]]] = deque()
+        self._done: dict[Any, int] = {}
+
+    async def add(self, event: Any) -> None:
+        """Begin to work on an event, once there is room."""
+        await self._room.acquire()
+        task = asyncio.create_task(self._work(event))
+        self._queue.append((event, task))
+        task.add_done_callback(self._acknowledge)
+
+    async def forget(self, _app: Any, *signalled: Any, signal: Any = None, **_: Any) -> None:
+        """Commit nothing more for partitions that another worker may have by now."""
+        (revoked,) = signalled
+        for partition in revoked:
+            self._done.pop(partition, None)
+
+    async def commit_again(self) -> None:
+        """Commit what is done."""
+        if self._done and not self._app.rebalancing:
+            consumer: Any = self._app.consumer
+            await consumer._commit_offsets(dict(self._done))  # there is no public way
+
+    def _acknowledge(self, _task: asyncio.Task[None]) -> None:
+        while self._queue and self._queue[0][1].done():
+            event, task = self._queue[0]
+            if task.cancelled() or task.exception():
+                return  # neither it nor what came after it is acknowledged: the worker is ending
+            self._queue.popleft()
+            self._room.release()
+            event.ack()
+            self._done[event.message.tp] = event.message.offset + 1
 
 
 async def _take(app: faust.App, name: str, event: Any, handle: Handle, park: Park) -> None:

@@ -14,7 +14,8 @@ from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond
 
 SECONDS_MAX = 3_600
-_SMALL_CHUNK = 50
+BATCHES_A_SECOND = 10
+"""How often a provider's producer sends what it has."""
 
 # Commit times are kept by the server (track_commit_timestamp).
 _SPAN = """
@@ -67,7 +68,9 @@ async def freshness(
     """Push evenly and return p50 and p99 of the time from the broker's append to the posting's commit, in seconds."""
     before = await _last_batch(plafond)
     events = int(events_per_second * seconds)
-    await fill.paced(plafond.addresses.kafka, readings(fleet, events, _SMALL_CHUNK), events_per_second)
+    providers = len({machine.provider for machine in fleet})
+    chunk = max(1, round(events_per_second / providers / BATCHES_A_SECOND))
+    await fill.paced(plafond.addresses.kafka, readings(fleet, events, chunk), events_per_second)
     await through(plafond, events, lambda _: None)
     connection = await connect(plafond.addresses.database_url)
     try:

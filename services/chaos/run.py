@@ -22,7 +22,7 @@ from services.contract.load import load as load_contract
 from services.contract.model import Contract
 from services.invoicing.close import close_month
 from services.kafka import Sender
-from services.postgres import connect
+from services.postgres import TRANSIENT, connect
 from services.stack.demo import CONTRACT
 from services.stack.plafond import SERVICES, Plafond, prepare
 
@@ -213,7 +213,7 @@ class _Chaos:
                         wanted.pop(0)
                 finally:
                     await connection.close()
-            except OSError:
+            except TRANSIENT:
                 pass  # the database is still starting
             await asyncio.sleep(0.1)
 
