@@ -8,7 +8,7 @@ is tried again for as long as it takes, a message that can't be read is parked, 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -72,7 +72,8 @@ def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park)
             await in_hand.add(event)
 
     app.agent(source, name=f"{name}-{topic}")(agent)
-    app.on_partitions_revoked.connect(in_hand.forget, weak=False)
+    revoked: Any = app.on_partitions_revoked
+    revoked.connect(in_hand.forget, weak=False)
     app.timer(COMMIT_AGAIN_SECONDS)(in_hand.commit_again)
 
 
@@ -96,9 +97,8 @@ class InHand:
         self._queue.append((event, task))
         task.add_done_callback(self._acknowledge)
 
-    async def forget(self, _app: Any, *signalled: Any, signal: Any = None, **_: Any) -> None:
+    async def forget(self, _app: faust.App, revoked: Iterable[Any], **_: Any) -> None:
         """Commit nothing more for partitions that another worker may have by now."""
-        (revoked,) = signalled
         for partition in revoked:
             self._done.pop(partition, None)
 
