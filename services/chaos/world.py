@@ -85,6 +85,7 @@ class World:
         self.restarts: list[str] = []
         self.poison = 0
         self._wanted: set[str] = set()
+        self._starting = asyncio.Lock()  # so that nothing is started twice
 
     def up(self) -> Plafond:
         """Start the servers and make the services known, each with a second worker."""
@@ -105,8 +106,9 @@ class World:
 
     async def start(self, *names: str) -> None:
         """Start services or servers that don't run, and keep them running from now on."""
-        self._wanted |= set(names)
-        await asyncio.to_thread(self.stack.start_service, *names)
+        async with self._starting:
+            await asyncio.to_thread(self.stack.start_service, *names)
+            self._wanted |= set(names)
 
     async def stop(self, *names: str) -> None:
         """Stop services or servers cleanly."""
@@ -130,16 +132,19 @@ class World:
         """Start again what ended by itself, and note it, until cancelled."""
         while True:
             await asyncio.sleep(_SUPERVISE_SECONDS)
-            running = set(self.stack.running())
-            for name in sorted(self._wanted - running):
-                self.restarts += [name] if name not in SERVERS else []  # a server may end when its disk is full
-                await asyncio.to_thread(self._start_again, name)
+            async with self._starting:
+                await self._start_what_ended()
 
     async def close(self) -> None:
         """Stop all services, then the proxies that they used."""
         await self.stop(*(name for name in self.stack.running() if name not in SERVERS))
         await self.kafka.stop()
         await self.postgres.stop()
+
+    async def _start_what_ended(self) -> None:
+        for name in sorted(self._wanted - set(self.stack.running())):
+            self.restarts += [name] if name not in SERVERS else []  # a server may end when its disk is full
+            await asyncio.to_thread(self._start_again, name)
 
     def _start_again(self, name: str) -> None:
         try:
