@@ -1,18 +1,20 @@
 """The contract versions in PostgreSQL: each is the file as it was given, and never changes.
 
-Law: a version that is stored loads, all versions are of one contract, and a tariff that has priced anything
-is the same in every later version.
+Law: a version that is stored loads, all versions are of one contract, and what was priced would be priced the same
+under every later version.
 """
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 
 import asyncpg
 
 from services.contract.load import load
 from services.contract.model import Contract
+from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
+from services.contract.succession import Moved, edited, moved, vanished
 from services.postgres import Connection
 
 CHANNEL = "plafond_contract"
@@ -24,6 +26,11 @@ _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
 _ANYTHING_RATED = "select exists (select from rating.batch)"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
+_DELIVERED = "select distinct provider, award from rating.use order by provider, award"
+_LAST_RATED = """
+select max(time) from rating.usage join rating.use using (use_no)
+where award = $1 and usage.month = any($2::text[]) and time >= $3 and time < $4
+"""
 
 
 class ContractError(Exception):
@@ -114,39 +121,29 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         return [Problem("contract.code", repr(after.code), f"{before.code!r}: another contract has its own database")]
     if not await connection.fetchval(_RATING_EXISTS) or not await connection.fetchval(_ANYTHING_RATED):
         return []
-    return _vanished(before, after) + [
-        Problem(
-            f"tariffs[{award} {tariff}]",
-            "other prices than those applied" if tariff in _days(after, award) else "nothing",
-            "it as applied: a tariff that has priced anything can't be edited: follow it by another from a date",
-        )
-        for award, tariff in await connection.fetch(_PRICED)
-        if _days(before, award).get(tariff) != _days(after, award).get(tariff)
-    ]
+    problems = vanished(before, after)
+    for award, tariff in await connection.fetch(_PRICED):
+        if changed := edited(before, after, award, tariff):
+            wanted = "the prices as applied: a tariff that has priced anything is never edited, but followed by another"
+            problems.append(Problem(f"tariffs[{award} {tariff}].prices", f"another {', '.join(changed)}", wanted))
+    for provider, award in await connection.fetch(_DELIVERED):
+        now = after.award_by_provider.get((provider, before.awards[award].lot))
+        if now is not None and now.code != award:
+            wanted = f"{award}: usage of {provider} was priced under it"
+            problems.append(Problem(f"awards[{now.code}].providers", provider, wanted))
+    return problems + [each for change in moved(before, after) if (each := await _rated_in(connection, before, change))]
 
 
-def _vanished(before: Contract, after: Contract) -> list[Problem]:
-    """Return what the books may name and a later version no longer does."""
-    fixed = [
-        Problem(f"contract.{name}", str(new), f"{old}: usage was priced and posted under it")
-        for name, old, new in (
-            ("currency", before.currency, after.currency),
-            ("time_zone", before.zone.key, after.zone.key),
-            ("starts", before.starts, after.starts),
-        )
-        if old != new
-    ]
-    named = {"awards": before.awards, "items": before.items, "providers": before.providers, "subjects": before.subjects}
-    kept = {"awards": after.awards, "items": after.items, "providers": after.providers, "subjects": after.subjects}
-    return fixed + [
-        Problem(f"{what}[{code}]", "nothing", "what was applied: usage may have been posted under it")
-        for what, codes in named.items()
-        for code in sorted(codes)
-        if code not in kept[what]
-    ]
-
-
-def _days(contract: Contract, award: str) -> dict[date, object]:
-    """Return what an award's tariffs say, by first day."""
-    tariffs = contract.tariffs_by_award.get(award, ())
-    return {tariff.valid_from: dict(tariff.prices) for tariff in tariffs}
+async def _rated_in(connection: Connection, before: Contract, change: Moved) -> Problem | None:
+    """Return the problem that usage was priced in a stretch of time that is to have another tariff."""
+    months = months_between(month_of(change.begins), month_of(change.ends))
+    span = (midnight(change.begins, before.zone), midnight(change.ends, before.zone))
+    last = await connection.fetchval(_LAST_RATED, change.award, months, *span)
+    if last is None:
+        return None
+    return Problem(
+        f"tariffs[{change.award} {change.after or change.before}]",
+        "nothing" if change.after is None else f"valid_from {change.after}",
+        f"that of {change.before} for usage from {change.begins} to {last.astimezone(before.zone).date()}, "
+        "which is priced already: a tariff begins after the last usage that was priced",
+    )

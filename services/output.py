@@ -104,6 +104,11 @@ def euros(amount: Decimal) -> str:
     return f"{amount:,.2f}"
 
 
+def grouped(number: Decimal) -> str:
+    """Write a number with all its digits, thousands apart."""
+    return f"{Decimal(plain(number)):,f}"
+
+
 def _jsonable(value: object) -> object:
     if isinstance(value, Decimal):
         return plain(value)

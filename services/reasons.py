@@ -26,7 +26,7 @@ class Reason(StrEnum):
 
 
 TEXTS = {
-    Reason.MALFORMED: "not a CloudEvent or an Avro usage event of the documented form",
+    Reason.MALFORMED: "not a usage event of the documented form",
     Reason.UNKNOWN_SCHEMA: "Avro written with a schema that is not known here",
     Reason.TOO_LARGE: "larger than one usage event may be",
     Reason.BAD_TIME: "the time is not RFC 3339 with a zone",

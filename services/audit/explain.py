@@ -7,14 +7,17 @@ in the batch, in their order: the difference of two prices, like every charge.
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from services import contract_store
 from services.contract.charges import ChargeKey, price_of
 from services.contract.model import Contract, payer
 from services.contract.money import add
 from services.contract.tariff import Step, charge
+from services.ingest.events import read
 from services.invoicing.settle import Share, pool_parts
 from services.postgres import Connection
+from services.reasons import Refusal
 
 _EVENT = """
 select event.batch_no, event.position, batch.batch, batch.version, batch.accepted_at, batch.rated_at,
@@ -31,7 +34,7 @@ from rating.seen_again as seen join rating.use using (use_no) join rating.batch 
 where use.provider = $1 and seen.id = $2 order by batch_no, position
 """
 _REJECTED = """
-select reason, explanation, topic, partition, "offset", received_at, version
+select reason, explanation, topic, partition, "offset", received_at, version, payload
 from ingest.rejection where provider = $1 and event_id = $2 order by received_at
 """
 _CHARGE = """
@@ -59,7 +62,7 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     """Return everything known about an event, or None when nothing is."""
     event = await connection.fetchrow(_EVENT, provider, event_id)
     again = [dict(row) for row in await connection.fetch(_AGAIN, provider, event_id)]
-    rejected = [dict(row) for row in await connection.fetch(_REJECTED, provider, event_id)]
+    rejected = [_refused(row) for row in await connection.fetch(_REJECTED, provider, event_id)]
     if event is None and not again and not rejected:
         return None
     found: dict[str, Any] = {"provider": provider, "id": event_id, "rejected": rejected, "came_again": again}
@@ -70,6 +73,15 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["price"] = await _priced(connection, contract, event)
     found["payers"] = await _payers(connection, contract, event, Share(event["quantity"], found["price"]["amount"]))
     return found
+
+
+def _refused(row: asyncpg.Record) -> dict[str, Any]:
+    """Return a rejection with what its message said, as far as it can be read."""
+    said = read(row["payload"] or b"")
+    return {
+        **{name: value for name, value in row.items() if name != "payload"},
+        "said": None if isinstance(said, Refusal) else msgspec.structs.asdict(said),
+    }
 
 
 async def _priced(connection: Connection, contract: Contract, event: asyncpg.Record) -> dict[str, Any]:

@@ -46,6 +46,10 @@ IDENTITIES: dict[str, str] = {
              using (award, item, month, tariff, subject)
         where coalesce(used.quantity, 0) <> coalesce(charged.quantity, 0)
     """,
+    "no usage is below zero": """
+        select format('%s %s %s %s: more was taken back than used, by %s', award, item, month, subject, -sum(quantity))
+        from rating.charge group by award, item, month, subject having sum(quantity) < 0
+    """,
     "charges = meters": """
         select format('meter %s %s %s of %s: stands at %s for %s, its charges at %s for %s', award, item, month, scope,
                       meter.quantity, meter.amount, made.quantity, made.amount)

@@ -15,6 +15,8 @@ from services.audit.identities import IDENTITIES
 from services.contract.charges import MeterKey, price_of
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
+from services.contract.months import first_day, midnight, next_month
+from services.contract.succession import stretches
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached
 from services.kafka import (
     ACCEPTED,
@@ -62,6 +64,9 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
             if stored is not None:
                 findings.append(
                     Finding("each meter = price of its quantity", await _meters(connection, stored.contract))
+                )
+                findings.append(
+                    Finding("usage is priced under the tariff in force", await _tariffs(connection, stored.contract))
                 )
                 findings.append(Finding("ceilings = postings: lots", await _lots(connection, stored.contract)))
                 findings.append(
@@ -140,6 +145,34 @@ async def _meters(connection: Connection, contract: Contract) -> tuple[str, ...]
             continue
         if right != row["amount"]:
             breaches.append(f"meter {'/'.join(key)}: {row['quantity']} cost {right}, the meter says {row['amount']}")
+    return tuple(breaches)
+
+
+_UNDER_ANOTHER = """
+select count(*) from rating.usage join rating.use using (use_no)
+where award = $1 and usage.month = $2 and tariff = $3
+    and not exists (select from unnest($4::timestamptz[], $5::timestamptz[]) as valid(begins, ends)
+                    where time >= begins and time < ends)
+"""
+
+
+async def _tariffs(connection: Connection, contract: Contract) -> tuple[str, ...]:
+    """Find usage priced under another tariff than the newest contract has in force at its time.
+
+    `apply` refuses a contract that would bring this about; usage still under way at that moment is found here.
+    """
+    breaches = []
+    for award, month, tariff in await connection.fetch("select distinct award, month, tariff from rating.use"):
+        first = first_day(month)
+        days = stretches(contract, award, (first, first_day(next_month(month))))
+        valid = [each for each in days if each.tariff == tariff]
+        if valid == days:
+            continue
+        begins = [midnight(each.begins, contract.zone) for each in valid]
+        ends = [midnight(each.ends, contract.zone) for each in valid]
+        count = await connection.fetchval(_UNDER_ANOTHER, award, month, tariff, begins, ends)
+        if count:
+            breaches.append(f"{award} {month}: {count} events priced under the tariff of {tariff}, another is in force")
     return tuple(breaches)
 
 

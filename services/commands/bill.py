@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +13,8 @@ import typer
 
 from services.commands.contract_file import contract_in
 from services.contract.model import Contract
-from services.contract.money import total
-from services.contract.months import first_day
+from services.contract.money import plain, total
+from services.contract.months import first_day, month_of
 from services.offline.bill import Bill, bill, read_usage
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
@@ -48,7 +48,8 @@ def bill_command(
     """Price usage files under a contract and write statements, rejections and ceilings.
 
     Usage comes as CSV, Parquet, JSON lines of CloudEvents, a cloud bill in FOCUS form, or an OpenDC trace; .gz and .zst
-    too. All files are taken together: tiers and ceilings count everything, whatever --month writes.
+    too. All files are taken together: tiers and ceilings count everything, whatever --month writes. The folder then
+    holds this bill alone: what an earlier one wrote there goes. Exit status 1: nothing could be billed.
 
     Examples:
 
@@ -59,20 +60,15 @@ def bill_command(
     `plafond bill --contract deploy/contracts/cloud-i.toml --usage deploy/usage/bitbrains_small_trace.parquet
     --map deploy/usage/bitbrains.toml --out bills`
     """
-    if month is not None:
-        try:
-            first_day(month)
-        except ValueError as error:
-            fail(str(error), 2)
     agreed = contract_in(contract)
+    _refuse_month(agreed, month)
     try:
         with workplace() as place, _progress() as report:
             read = read_usage(place, usage, form, read_mapping(mapping) if mapping else None, report)
             made = bill(agreed, read, datetime.now(UTC), report)
-            if month is not None:
-                made = replace(made, statements={key: each for key, each in made.statements.items() if key == month})
+            made, left_out = _of_month(made, month)
             report("writing")
-            files = write(out, agreed, read, made)
+            files, gone = write(out, agreed, read, made)
     except UsageFileError as error:
         fail(str(error))
     except OSError as error:
@@ -84,6 +80,41 @@ def bill_command(
     else:
         _show(agreed, made)
         console.print(f"\n{files} files in {out}", highlight=False, markup=False)
+        if gone:
+            console.print(f"{gone} files of an earlier bill there are gone", highlight=False)
+        _warn(made, left_out)
+    if made.read and not made.accepted:
+        fail("nothing of the usage could be billed: rejections.csv says why")
+
+
+def _refuse_month(contract: Contract, month: str | None) -> None:
+    if month is None:
+        return
+    try:
+        first_day(month)
+    except ValueError as error:
+        fail(str(error), 2)
+    if not month_of(contract.starts) <= month <= month_of(contract.ends - timedelta(days=1)):
+        fail(f"the contract does not run in {month}: it does from {contract.starts} until before {contract.ends}")
+
+
+def _of_month(made: Bill, month: str | None) -> tuple[Bill, list[str]]:
+    """Return the bill with one month's statements, and the months that are left out."""
+    if month is None:
+        return made, []
+    kept = {key: each for key, each in made.statements.items() if key == month}
+    return replace(made, statements=kept), [key for key in made.statements if key != month]
+
+
+def _warn(made: Bill, left_out: list[str]) -> None:
+    """Say on standard error what a reader of the tables would miss."""
+    if left_out:
+        errors.print(f"not written, as --month asks: the statements of {', '.join(left_out)}", highlight=False)
+    for key, quantity in made.below_zero():
+        what = f"{key.subject} {key.item} of {key.month} under {key.award}"
+        errors.print(
+            f"more was taken back than used: {what}: {plain(quantity)}", style="red", highlight=False, soft_wrap=True
+        )
 
 
 def _show(contract: Contract, made: Bill) -> None:

@@ -64,7 +64,7 @@ def apply_command(file: FileArgument, database_url: DatabaseOption, as_json: Jso
 
     `plafond contract apply cloud-i.toml --database-url postgresql://plafond@db/plafond`
     """
-    text = _text(file)
+    text = _text(file, as_json=as_json)
 
     async def work(connection: Connection) -> StoredContract:
         return await contract_store.apply(connection, text)
@@ -131,7 +131,7 @@ def versions_command(database_url: DatabaseOption, as_json: JsonOption = False) 
     show(rows, _VERSIONS, title="Applied versions", as_json=as_json)
 
 
-def _text(file: str) -> str:
+def _text(file: str, *, as_json: bool) -> str:
     """Read a file, no more of it than a contract may have."""
     try:
         if file == "-":
@@ -139,13 +139,18 @@ def _text(file: str) -> str:
         else:
             with Path(file).open("rb") as opened:
                 raw = opened.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        fail(f"{file}: can't be read: {error.strerror}", 2)
+    try:
         return raw.decode("utf-8")
-    except (OSError, ValueError) as error:
-        fail(f"{file}: can't be read: {error}", 2)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        found = f"the byte 0x{raw[error.start]:02x}, which no UTF-8 text has there"
+        _refuse(file, [Problem(f"line {line}", found, "UTF-8 text")], as_json=as_json)
 
 
 def _contract(file: str, *, as_json: bool) -> Contract:
-    loaded = load(_text(file))
+    loaded = load(_text(file, as_json=as_json))
     if not isinstance(loaded, Contract):
         _refuse(file, loaded, as_json=as_json)
     return loaded

@@ -75,3 +75,8 @@ def _came_again(found: dict[str, Any]) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if said := row["said"]:
+            what = f"{said['quantity']} of {said['item']} by {said['subject']} in {said['region']}, lot {said['lot']}"
+            console.print(
+                f"    it said      {escape(what)}, at {escape(said['time'])}", highlight=False, soft_wrap=True
+            )

@@ -10,14 +10,14 @@ import typer
 
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
-from services.contract.money import plain
+from services.contract.money import plain, subtract, total
 from services.contract.months import first_day
 from services.contract_store import StoredContract, newest
 from services.invoicing.ceilings import Standing
 from services.invoicing.close import CloseError, Invoice, close_month
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
 from services.invoicing.read import ceilings_of, statements_of
-from services.output import Column, JsonOption, console, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, euros, fail, grouped, print_json, show
 from services.postgres import Connection
 
 T = TypeVar("T")
@@ -31,9 +31,9 @@ TOTAL_COLUMNS = [
     Column("lines", "lines", right=True), Column("total", "total", right=True),
 ]  # fmt: skip
 LINE_COLUMNS = [
-    Column("award", "award"), Column("item", "item"), Column("department", "department"), Column("pool", "pool"),
-    Column("usage_month", "month"), Column("quantity", "quantity", right=True), Column("unit", "unit"),
-    Column("amount", "amount", right=True),
+    Column("award", "award", whole=True), Column("item", "item", whole=True), Column("department", "dept"),
+    Column("pool", "pool"), Column("usage_month", "month", whole=True), Column("quantity", "quantity", right=True),
+    Column("unit", "unit", cut=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
     Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
@@ -145,6 +145,19 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
         console.print(
             f"{len(invoices)} institutions, {euros(whole)} {contract.currency}", style="bold", highlight=False
         )
+        show_rounding(contract, invoices)
+
+
+def show_rounding(contract: Contract, invoices: list[Invoice]) -> None:
+    """Say by how much rounding each line once moves the sum away from what the ledger holds, if it does."""
+    exact = total(each.statement.exact for each in invoices)
+    rounding = subtract(total(each.statement.total for each in invoices), exact)
+    if rounding:
+        lines = sum(len(each.statement.lines) for each in invoices)
+        console.print(
+            f"{plain(exact)} {contract.currency} spent; {lines} lines, each rounded once, make {plain(rounding)}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def show_ceilings(contract: Contract, found: list[Standing], *, as_json: bool) -> None:
@@ -174,9 +187,15 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         console.print(f"no usage in {month}")
     for each in invoices:
         name = contract.institutions[each.statement.institution].name
-        rows = [line_row(contract, each.statement, line) for line in each.statement.lines]
-        show(rows, LINE_COLUMNS, title=f"{each.number or 'Open'} {month} {name}")
+        rows = [
+            line_row(contract, each.statement, line)
+            | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
+            for line in each.statement.lines
+        ]
+        filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]
+        show(rows, filled, title=f"{each.number or 'Open'} {month} {name}")
         console.print(f"total {euros(each.statement.total)} {contract.currency}", style="bold", highlight=False)
+        show_rounding(contract, [each])
 
 
 def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from aiokafka.errors import KafkaError
@@ -16,6 +16,7 @@ from services.offline.lines import Unread
 from services.offline.readers import events, read_mapping
 from services.offline.source import Format, UsageFileError
 from services.output import JsonOption, console, errors, fail, print_json
+from services.reasons import TEXTS, Reason
 
 REFUSED_SHOWN = 20
 
@@ -39,7 +40,7 @@ def push_command(
     """Push usage files over HTTP, or with --kafka straight into the provider's topic.
 
     Files may be CSV, Parquet, JSON lines of CloudEvents, FOCUS or an OpenDC trace, as for `plafond bill`. Exit status 1
-    names what was refused.
+    names what was refused; 3: the gateway or the broker can't be reached, or refuses the key.
 
     Examples:
 
@@ -55,31 +56,50 @@ def push_command(
         fail("that is no API key: it has characters that none has", 2)
     try:
         read = events(files, form, read_mapping(mapping) if mapping else None)
-        messages = _messages(read, batch, provider if own else None, as_avro=avro and kafka is not None)
+        foreign: list[dict[str, Any]] = []
+        if own or kafka is None:
+            read = _of(provider, read, None if own else foreign)
+        messages = _messages(read, batch, as_avro=avro and kafka is not None)
         with _progress() as report:
             if kafka is not None:
                 pushed = asyncio.run(into_kafka(kafka, provider, messages, report))
             else:
-                pushed = asyncio.run(over_http(url, key, messages, report, clients=clients))
+                pushed = asyncio.run(over_http(url, key, messages, report, clients=clients, notice=_notice))
     except UsageFileError as error:
         fail(str(error))
     except (PushError, KafkaError, OSError) as error:
         fail(str(error), 3)
+    pushed.refused.extend(foreign)
     _show(pushed, as_json=as_json)
     if pushed.refused:
         raise typer.Exit(1)
 
 
-def _messages(
-    read: Iterator[list[UsageEvent | Unread]], size: int, only: str | None, *, as_avro: bool
-) -> Iterator[list[bytes]]:
+def _of(
+    provider: str, read: Iterator[list[UsageEvent | Unread]], foreign: list[dict[str, Any]] | None
+) -> Iterator[list[UsageEvent | Unread]]:
+    """Leave out what names another provider, and note it where asked to: it is not pushed, whosever the key is."""
+    for chunk in read:
+        mine: list[UsageEvent | Unread] = []
+        for each in chunk:
+            if isinstance(each, Unread) or each.source == f"/providers/{provider}":
+                mine.append(each)
+            elif foreign is not None:
+                found = f"{TEXTS[Reason.WRONG_PROVIDER]}: source {each.source!r} pushed as {provider!r}"
+                foreign.append({"id": each.id, "reason": Reason.WRONG_PROVIDER.value, "explanation": found})
+        yield mine
+
+
+def _notice(what: str) -> None:
+    errors.print(what, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _messages(read: Iterator[list[UsageEvent | Unread]], size: int, *, as_avro: bool) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     write = avro_event if as_avro else cloud_event
     for chunk in read:
         for each in chunk:
             if isinstance(each, UsageEvent):
-                if only is not None and each.source != f"/providers/{only}":
-                    continue
                 batch.append(write(each))
             else:
                 batch.append(each.payload)

@@ -26,7 +26,8 @@ order by received_at desc, topic, partition, "offset" desc limit $3
 """
 _PAYLOAD = "select payload from ingest.rejection where rejection = $1"
 _SUMMARY = """
-select reason, provider, count(*) as events, min(received_at) as first, max(received_at) as last
+select reason, provider, count(distinct event_id) + count(*) filter (where event_id is null) as events,
+       count(*) as messages, min(received_at) as first, max(received_at) as last
 from ingest.rejection where ($1::text is null or reason = $1) and ($2::text is null or provider = $2)
 group by reason, provider order by events desc, reason, provider
 """
@@ -78,7 +79,7 @@ def summarise(
     provider: ProviderOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Count rejections by reason and provider.
+    """Count rejections by reason and provider; one event may have come in several messages, or been replayed.
 
     Example: `plafond rejections summary`
     """
@@ -88,7 +89,8 @@ def summarise(
         row["text"] = TEXTS[Reason(row["reason"])]
     columns = [
         Column("reason", "reason"), Column("provider", "provider"), Column("events", "events", right=True),
-        Column("last", "last received", whole=True), Column("text", "which means"),
+        Column("messages", "messages", right=True), Column("last", "last received", whole=True),
+        Column("text", "which means"),
     ]  # fmt: skip
     show(rows, columns, title="Rejections", as_json=as_json)
 

@@ -144,19 +144,20 @@ def _print(outcome: Outcome, seconds: float) -> None:
     rows: list[dict[str, Any]] = [
         {"what": "came in", "events": f"{counts['came_in']:,}"},
         {"what": "accepted", "events": f"{counts['accepted']:,}"},
+        {"what": "  of these out of the order of time", "events": f"{counts['out_of_order']:,}"},
         {"what": "repeats, which cost nothing", "events": f"{counts['repeats']:,}"},
         {"what": "rejected", "events": f"{counts['rejected']:,}"},
     ]
-    rows += [
-        {"what": f"  {reason}: {TEXTS[Reason(reason)]}", "events": f"{count:,}"}
-        for reason, count in outcome.rejected.items()
-    ]
-    rows.append({"what": "refused by the gateway, never taken", "events": f"{outcome.refused_at_door:,}"})
+    rows += _by_reason(outcome.rejected)
+    refused = sum(outcome.refused_at_door.values())
+    rows.append({"what": "refused by the gateway, never taken", "events": f"{refused:,}"})
+    rows += _by_reason(outcome.refused_at_door)
     show(rows, [Column("what", "usage"), Column("events", "events", right=True)], title=f"\nUsage of {MONTH}")
     console.print()
     show_totals(outcome.contract, outcome.invoices, title=f"Invoices of {MONTH}", as_json=False)
     console.print()
     show_ceilings(outcome.contract, [each for each in outcome.standings if each.ceiling], as_json=False)
+    _print_alerts(outcome)
     broken = [each for each in outcome.findings if each.breaches]
     console.print()
     for each in broken:
@@ -172,14 +173,28 @@ def _print(outcome: Outcome, seconds: float) -> None:
     )
 
 
+def _by_reason(counts: dict[str, int]) -> list[dict[str, Any]]:
+    return [
+        {"what": f"  {reason}: {TEXTS[Reason(reason)]}", "events": f"{count:,}"} for reason, count in counts.items()
+    ]
+
+
+def _print_alerts(outcome: Outcome) -> None:
+    first = min(outcome.contract.thresholds)
+    said = f"{outcome.alerts} raised" if outcome.alerts else f"none, no ceiling is spent to {first} %"
+    console.print(f"alerts: {said}", highlight=False)
+
+
 def _print_json(outcome: Outcome, seconds: float) -> None:
     print_json(
         {
-            "usage": {**outcome.counts, "refused_by_gateway": outcome.refused_at_door},
+            "usage": {**outcome.counts, "refused_by_gateway": sum(outcome.refused_at_door.values())},
+            "refused_by_gateway": outcome.refused_at_door,
             "rejected": outcome.rejected,
             "invoices": {each.number: due(outcome.contract, each.statement.total) for each in outcome.invoices},
             "totals": {e.statement.institution: due(outcome.contract, e.statement.total) for e in outcome.invoices},
             "ceilings": [ceiling_row(outcome.contract, each) for each in outcome.standings],
+            "alerts": outcome.alerts,
             "audit": {each.identity: list(each.breaches) for each in outcome.findings},
             "flow_seconds": round(outcome.flow_seconds, 3),
             "seconds": round(seconds, 3),

@@ -50,6 +50,7 @@ class CloudEvent(msgspec.Struct, gc=False):
     time: str
     subject: str
     data: CloudEventData
+    datacontenttype: str | None = None
     data_base64: str | None = None
 
 
@@ -82,6 +83,8 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
         return Refusal(Reason.MALFORMED, f"specversion {_show(event.specversion)}; wanted 1.0")
     if event.type != EVENT_TYPE:
         return Refusal(Reason.MALFORMED, f"type {_show(event.type)}; wanted {EVENT_TYPE}")
+    if event.datacontenttype is not None and not event.datacontenttype.lower().startswith("application/json"):
+        return Refusal(Reason.MALFORMED, f"datacontenttype {_show(event.datacontenttype)}; wanted application/json")
     if event.data_base64 is not None:
         return Refusal(Reason.MALFORMED, "both data and data_base64")
     data = event.data

@@ -214,14 +214,17 @@ def _refuse_encoded(request: Request) -> None:
 
 def _split(body: bytes, content_type: str) -> list[bytes]:
     """Cut a body into its events' own bytes."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
+    charset = next((each.partition("=")[2].strip(' "') for each in parameters.split(";") if "charset" in each), "utf-8")
+    if charset not in {"utf-8", "utf8"}:
+        raise Problem(415, "Unknown charset", "JSON is sent as UTF-8 (RFC 8259).")
     if kind == ONE:
         events = [body]
     elif kind == BATCH:
         try:
             events = [bytes(each) for each in _ARRAY.decode(body)]
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            detail = f"A batch is a JSON array of events: {type(error).__name__} {str(error)[:300]}"
+            detail = f"A batch is a JSON array of events: {str(error)[:300]}"
             raise Problem(400, "Not a batch", detail) from error
     elif kind in LINES:
         events = [line for line in body.splitlines() if line.strip()]

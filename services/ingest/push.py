@@ -12,16 +12,19 @@ from typing import Any
 
 import httpx
 import msgspec
+from aiokafka.errors import KafkaError
 
 from services.avro import codec
 from services.ingest.events import EVENT_TYPE, UsageEvent
-from services.kafka import Message, Sender, raw_topic
+from services.kafka import RAW_PREFIX, Message, Offsets, Sender, is_raw, raw_topic
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 PAUSE_SECONDS_MAX = 10.0
+KAFKA_SECONDS_MAX = 10.0
 _ABOUT_EVENTS = frozenset({httpx.codes.BAD_REQUEST, httpx.codes.FORBIDDEN, httpx.codes.REQUEST_ENTITY_TOO_LARGE})
 Report = Callable[[int], None]
+Notice = Callable[[str], None]
 
 
 class PushError(Exception):
@@ -62,7 +65,8 @@ def avro_event(event: UsageEvent) -> bytes:
 
 
 async def into_kafka(kafka: str, provider: str, batches: Iterable[list[bytes]], report: Report) -> Pushed:
-    """Write messages into the provider's own topic, a batch after the other."""
+    """Write messages into the provider's own topic, a batch after the other; raises PushError when there is no such."""
+    await _refuse_no_topic(kafka, provider)
     sender = Sender(kafka, f"provider-{provider}")
     pushed = Pushed()
     try:
@@ -75,13 +79,36 @@ async def into_kafka(kafka: str, provider: str, batches: Iterable[list[bytes]], 
     return pushed
 
 
+async def _refuse_no_topic(kafka: str, provider: str) -> None:
+    try:
+        async with asyncio.timeout(KAFKA_SECONDS_MAX), Offsets(kafka) as offsets:
+            found = await offsets.partitions(is_raw)
+    except (KafkaError, OSError) as error:
+        raise PushError(f"no Kafka answers at {kafka}: {error!r}") from error
+    known = sorted({each.topic for each in found})
+    if raw_topic(provider) not in known:
+        there = ", ".join(each.removeprefix(RAW_PREFIX) for each in known) or "none"
+        raise PushError(f"Kafka at {kafka} has no topic {raw_topic(provider)}; the providers with one: {there}")
+
+
 def is_key(key: str) -> bool:
     """Tell whether this may be an API key. What may not is sent nowhere: the error would show it."""
     return key.isascii() and key.isprintable() and bool(key) and " " not in key
 
 
-async def over_http(url: str, key: str, batches: Iterable[list[bytes]], report: Report, *, clients: int = 1) -> Pushed:
-    """Post batches with the provider's key, up to `clients` at a time; raises PushError when that can't go on."""
+async def over_http(
+    url: str,
+    key: str,
+    batches: Iterable[list[bytes]],
+    report: Report,
+    *,
+    clients: int = 1,
+    notice: Notice = lambda _: None,
+) -> Pushed:
+    """Post batches with the provider's key, up to `clients` at a time; raises PushError when that can't go on.
+
+    `notice` is told of what has to be waited for.
+    """
     if not is_key(key):
         raise PushError("that is no API key: it has characters that none has")
     pushed = Pushed()
@@ -89,7 +116,7 @@ async def over_http(url: str, key: str, batches: Iterable[list[bytes]], report: 
     try:
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False) as client:
             async for group in _groups(batches, clients):
-                await asyncio.gather(*(_post(client, batch, pushed) for batch in group))
+                await asyncio.gather(*(_post(client, batch, pushed, notice) for batch in group))
                 report(sum(map(len, group)))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise PushError(f"the gateway's URL can't be used: {error}") from error
@@ -107,11 +134,11 @@ async def _groups(batches: Iterable[list[bytes]], size: int) -> AsyncIterator[li
         yield group
 
 
-async def _post(client: httpx.AsyncClient, batch: list[bytes], pushed: Pushed) -> None:
+async def _post(client: httpx.AsyncClient, batch: list[bytes], pushed: Pushed, notice: Notice) -> None:
     """Post a batch; note the events that are refused and post the others."""
     if not batch:
         return
-    answer = await _patiently(client, b"[" + b",".join(batch) + b"]")
+    answer = await _patiently(client, b"[" + b",".join(batch) + b"]", notice)
     if answer.status_code == httpx.codes.ACCEPTED:
         pushed.taken += len(batch)
         return
@@ -123,16 +150,16 @@ async def _post(client: httpx.AsyncClient, batch: list[bytes], pushed: Pushed) -
     bad: dict[int, dict[str, Any]] = {each["position"]: each for each in problem.get("errors", [])}
     if bad:
         pushed.refused.extend(bad.values())
-        await _post(client, [each for position, each in enumerate(batch) if position not in bad], pushed)
+        await _post(client, [each for position, each in enumerate(batch) if position not in bad], pushed, notice)
     elif len(batch) == 1:
         pushed.refused.append({"id": None, "reason": "malformed", "explanation": problem.get("detail", "")})
     else:  # one of the messages is no JSON, so that the whole is none: look for it in halves
         middle = len(batch) // 2
-        await _post(client, batch[:middle], pushed)
-        await _post(client, batch[middle:], pushed)
+        await _post(client, batch[:middle], pushed, notice)
+        await _post(client, batch[middle:], pushed, notice)
 
 
-async def _patiently(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
+async def _patiently(client: httpx.AsyncClient, body: bytes, notice: Notice) -> httpx.Response:
     """Post until there is an answer other than 503; raises PushError when that takes too long."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     backoff = PAUSE_SECONDS
@@ -148,6 +175,9 @@ async def _patiently(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
             why, pause = repr(error), backoff
         if time.monotonic() + pause > deadline:
             raise PushError(f"the gateway did not take the events for {PATIENCE_SECONDS:.0f} s: {why}")
+        notice(
+            f"the gateway at {client.base_url} can't take events now, trying on until {PATIENCE_SECONDS:.0f} s: {why}"
+        )
         await asyncio.sleep(pause)
         backoff = min(2 * backoff, PAUSE_SECONDS_MAX)
 

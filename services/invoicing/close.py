@@ -20,6 +20,8 @@ from services.invoicing.settle import NOTHING, PostingKey, Share, settle
 from services.invoicing.statement import Statement, statements
 from services.postgres import Connection
 
+BELOW_ZERO_SHOWN = 10
+
 
 class CloseError(Exception):
     """The month can't be closed; the message says why and what to do."""
@@ -36,8 +38,8 @@ class Invoice:
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
     """Close a month and return its invoices.
 
-    Raises CloseError when the month is not over, came before the contract, is closed already, or follows one that is
-    still open.
+    Raises CloseError when the month is not over, came before the contract, is closed already, follows one that is still
+    open, or when more usage was taken back than there was.
     """
     _refuse_wrong_time(stored.contract, month, datetime.now(UTC))
     async with connection.transaction():
@@ -47,6 +49,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         earlier = [row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)]
         if earlier:
             raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
+        _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
         moved = await true_ups(connection, stored.contract, month)
         if moved:
             entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
@@ -62,6 +65,19 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
     over = midnight(first_day(next_month(month)), contract.zone)
     if now < over:
         raise CloseError(f"{month} is not over before {over.isoformat()}")
+
+
+def _refuse_below_zero(rows: list[asyncpg.Record]) -> None:
+    if rows:
+        found = [
+            f"{row['subject']} {row['item']} of {row['month']} under {row['award']}: {plain(row['quantity'])}"
+            for row in rows
+        ]
+        more = f" and {len(found) - BELOW_ZERO_SHOWN} more" if len(found) > BELOW_ZERO_SHOWN else ""
+        raise CloseError(
+            "more usage was taken back than there was, so events are missing or wrong: "
+            f"{'; '.join(found[:BELOW_ZERO_SHOWN])}{more}; its provider must send the difference"
+        )
 
 
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:

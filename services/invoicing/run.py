@@ -18,6 +18,7 @@ from services.worker import add_agent, make_app, run_app
 SPENT = Gauge("plafond_spent_euros", "Spent so far.", ["level", "code"])
 CEILING = Gauge("plafond_ceiling_euros", "The most that may be spent.", ["level", "code"])
 SPENT_RATIO = Gauge("plafond_spent_ratio", "Spent as a part of the ceiling; 1 is the ceiling.", ["level", "code"])
+BELOW_ZERO = Gauge("plafond_usage_below_zero", "Subjects' items of which more was taken back than used; 0 is right.")
 LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was last closed, in Unix time.")
 
 
@@ -54,6 +55,7 @@ async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
     assert newest.contract is not None
     async with pool.acquire() as connection:
         rows = await connection.fetch("select level, code, amount from invoicing.spent")
+        below_zero = await connection.fetchval("select count(*) from invoicing.charged where quantity < 0")
         last_close = await connection.fetchval("select max(closed_at) from invoicing.month")
     spent = {CeilingKey(Level(row["level"]), row["code"]): row["amount"] for row in rows}
     for each in standings(newest.contract, spent):
@@ -61,5 +63,6 @@ async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
         if each.ceiling:
             CEILING.labels(*each.key).set(float(each.ceiling))
             SPENT_RATIO.labels(*each.key).set(float(each.spent / each.ceiling))
+    BELOW_ZERO.set(below_zero)
     if last_close:
         LAST_CLOSE.set(last_close.timestamp())

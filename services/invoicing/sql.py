@@ -73,6 +73,12 @@ CHARGED_QUANTITIES = """
 select award, item, month, tariff, subject, quantity from invoicing.charged where month = $1
 """
 
+# More was taken back than ever used: no usage can be like that, so something is missing or wrong.
+BELOW_ZERO = """
+select award, item, month, subject, quantity from invoicing.charged
+where quantity < 0 and month <= $1 order by month, award, item, subject
+"""
+
 POSTED = """
 select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
 from invoicing.posting where side = 'institution' and month = $1

@@ -60,6 +60,10 @@ class Bill:
     statements: Mapping[str, list[Statement]]
     standings: list[Standing]
 
+    def below_zero(self) -> list[tuple[ChargeKey, Decimal]]:
+        """Return of what more was taken back than used: no month with such usage can be closed."""
+        return [(key, quantity) for key, quantity in sorted(self.quantities.items()) if quantity < 0]
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -132,6 +136,9 @@ def _enter(
         unmarked = columns.project("*, null::varchar as reason, null::varchar as found")
         unmarked.create_view("incoming", replace=True)
         database.execute(sql.ENTER, [number])
+        if bad := tables.bad_rows(database, source):
+            database.execute(sql.COUNT_BAD_ROWS, [number])
+            _enter_lines(database, number, [bad])
     except duckdb.Error as error:
         raise tables.unreadable(source, error) from error
 

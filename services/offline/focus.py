@@ -81,7 +81,7 @@ def usage(database: DuckDBPyConnection, source: Source, rows: DuckDBPyRelation, 
     absent = "".join(f', null::varchar as "{name}"' for name in _OPTIONAL if name not in rows.columns)
     whole = ", ".join(f'"{name}"' for name in rows.columns)
     marked = rows.project(
-        f'row_number() over () as line, *{absent}, "{provider}" as provider, '
+        f'row_number() over () + 1 as line, *{absent}, "{provider}" as provider, '
         f"md5(cast(row({whole}) as varchar)) as digest",
     )
     counted = marked.project("*, row_number() over (partition by digest order by line) as copy")

@@ -66,6 +66,7 @@ def read(
         result = database.execute("from incoming")
         while fetched := result.fetchmany(BATCH_SIZE):
             yield [Line(line, UsageEvent(*fields)) for line, *fields in fetched]
+        yield tables.bad_rows(database, source)
     except duckdb.Error as error:
         raise tables.unreadable(source, error) from error
 
@@ -74,6 +75,7 @@ def columns(
     database: DuckDBPyConnection, source: Source, form: Format | None, mapping: Mapping | None
 ) -> DuckDBPyRelation | None:
     """Return a file's events as columns, `line` and the ten fields; None for JSON lines, which are read one by one."""
+    tables.forget_bad_rows(database)
     try:
         form = form or source.guess()
     except (OSError, EOFError, ValueError) as error:
@@ -91,7 +93,7 @@ def columns(
     if form is Format.FOCUS or set(focus.HEADER) <= set(rows.columns):
         bill = tables.read_csv(database, source, focus.NULLS)
         return focus.usage(database, source, bill, mapping if isinstance(mapping, FocusMap) else FocusMap())
-    return tables.own_columns(source, rows)
+    return tables.own_columns(source, rows, first_line=2)
 
 
 def read_mapping(path: Path) -> Mapping:

@@ -33,6 +33,22 @@ select $1, line, id, source, "time", subject, lot, item, quantity, region, resou
 from sent
 """  # noqa: E501
 
+# Rows are counted as they are read; those that could not be read stand between them and have a line, too.
+COUNT_BAD_ROWS = """
+update usage set line = line + passed.bad
+from (
+    select usage.rowid as position, bad
+    from usage asof join (
+        select reach, max(bad) as bad
+        from (select line - rank + 1 as reach, rank as bad
+              from (select line, row_number() over (order by line) as rank from (select distinct line from bad_row)))
+        group by reach
+    ) as passed on usage.line >= reach
+    where file = $1
+) as passed
+where usage.rowid = passed.position
+"""
+
 CHUNK = """
 create or replace table chunk (
     line bigint, id varchar, source varchar, "time" varchar, subject varchar, lot varchar, item varchar,
@@ -113,5 +129,5 @@ REJECTIONS = """
 select file, line, provider, refused.reason, refused.found,
        id, source, "time", subject, lot, item, quantity, region, resource, corrects
 from refused join usage on usage.rowid = position
-order by position
+order by file, line
 """

@@ -9,7 +9,9 @@ import csv
 import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
+from services.offline.lines import Line, Unread
 from services.offline.source import Source, UsageFileError
+from services.reasons import Reason, Refusal
 
 COLUMNS = ("id", "provider", "time", "subject", "lot", "item", "quantity", "region")
 OPTIONAL_COLUMNS = ("resource", "corrects")
@@ -17,9 +19,14 @@ _DELIMITERS = (",", ";", "\t")
 _TEXT_TYPES = {"VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
                "UBIGINT", "UHUGEINT"}  # fmt: skip
 
+_BAD_ROWS = """
+select line, any_value(error_type), any_value(csv_line), any_value(error_message)
+from bad_row group by line order by line
+"""
+
 
 def read_csv(database: DuckDBPyConnection, source: Source, nulls: list[str] | None = None) -> DuckDBPyRelation:
-    """Read a CSV file with a header, all columns as text."""
+    """Read a CSV file with a header, all columns as text; what is no row of it is in `bad_rows` once it is read."""
     delimiter, names = _header(database, source)
     again = sorted({name for name in names if names.count(name) > 1})
     if again:
@@ -28,9 +35,29 @@ def read_csv(database: DuckDBPyConnection, source: Source, nulls: list[str] | No
         return database.read_csv(
             str(source.path), header=True, auto_detect=False, columns=dict.fromkeys(names, "VARCHAR"), sep=delimiter,
             quotechar='"', escapechar='"', na_values=nulls or [""], strict_mode=True,
+            store_rejects=True, rejects_table="bad_row", rejects_scan="bad_scan",
         )  # fmt: skip
     except duckdb.Error as error:
         raise unreadable(source, error) from error
+
+
+def forget_bad_rows(database: DuckDBPyConnection) -> None:
+    """Begin a file: what was noted of an earlier one is gone."""
+    database.execute("drop table if exists bad_row; drop table if exists bad_scan")
+
+
+def bad_rows(database: DuckDBPyConnection, source: Source) -> list[Line]:
+    """Return the lines of the CSV file just read that are no rows of it; raises UsageFileError for an open quote."""
+    [(there,)] = database.execute("select count(*) from duckdb_tables() where table_name = 'bad_row'").fetchall()
+    if not there:
+        return []
+    found = []
+    for number, kind, text, why in database.execute(_BAD_ROWS).fetchall():
+        if kind == "UNQUOTED VALUE" and "\n" in text.strip():
+            raise source.error(f"line {number}: a quote that is opened here is never closed")
+        reason = Reason.TOO_LARGE if kind == "LINE SIZE OVER MAXIMUM" else Reason.MALFORMED
+        found.append(Line(number, Unread(text.strip().encode(), Refusal(reason, why))))
+    return found
 
 
 def read_parquet(database: DuckDBPyConnection, source: Source) -> DuckDBPyRelation:
@@ -41,8 +68,8 @@ def read_parquet(database: DuckDBPyConnection, source: Source) -> DuckDBPyRelati
         raise unreadable(source, error) from error
 
 
-def own_columns(source: Source, rows: DuckDBPyRelation) -> DuckDBPyRelation:
-    """Return each row's number and the ten fields of a usage event, all text; columns of other names are left out."""
+def own_columns(source: Source, rows: DuckDBPyRelation, first_line: int = 1) -> DuckDBPyRelation:
+    """Return each row's line and the ten fields of a usage event, all text; columns of other names are left out."""
     types = {name.lower(): str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
     missing = [name for name in COLUMNS if name not in types]
     if missing:
@@ -54,7 +81,7 @@ def own_columns(source: Source, rows: DuckDBPyRelation) -> DuckDBPyRelation:
         for name in (*COLUMNS, *OPTIONAL_COLUMNS)
     ]
     fields[COLUMNS.index("provider")] = "'/providers/' || coalesce(cast(provider as varchar), '') as source"
-    return rows.project(", ".join(["row_number() over () as line", *fields]))
+    return rows.project(", ".join([f"row_number() over () + {first_line - 1} as line", *fields]))
 
 
 def unreadable(source: Source, error: Exception) -> UsageFileError:

@@ -1,7 +1,11 @@
-"""Writing a bill to a folder, all or nothing: files are made aside and then put in place one by one."""
+"""Writing a bill to a folder: files are made aside and then put in place, and those of an earlier bill go.
+
+Law: once `write` is through, the folder holds one bill, whole, whatever bill it held before.
+"""
 
 import csv
 import json
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,22 +28,43 @@ REJECTION_COLUMNS = (
     "file", "line", "reason", "explanation", "id", "provider", "time", "subject", "lot", "item", "quantity", "region",
     "resource", "corrects",
 )  # fmt: skip
+_OUR_FILE = re.compile(r"(\d{4}-\d{2}/)?[\w.-]+\.(csv|json)", re.ASCII)
+
+SUMMARY = "summary.json"
 
 
-def write(folder: Path, contract: Contract, usage: Usage, bill: Bill) -> int:
-    """Write statements, rejections, ceilings and a summary; return how many files there are."""
+def write(folder: Path, contract: Contract, usage: Usage, bill: Bill) -> tuple[int, int]:
+    """Write statements, rejections, ceilings and a summary; return how many files there are, and how many went.
+
+    Old ones are those that the summary of an earlier bill in the folder names; no other file is touched.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    earlier = _written(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".plafond-") as aside:
         _write_statements(Path(aside), contract, bill)
         _write_rejections(Path(aside) / "rejections.csv", usage.rejections())
         ceilings = table_csv(CEILING_COLUMNS, (ceiling_row(contract, each) for each in bill.standings))
         _write_text(Path(aside) / "ceilings.csv", ceilings)
-        _write_json(Path(aside) / "summary.json", summary(contract, usage, bill))
-        made = sorted(path.relative_to(aside) for path in Path(aside).rglob("*") if path.is_file())
-        for path in made:
-            (folder / path).parent.mkdir(exist_ok=True)
-            (Path(aside) / path).replace(folder / path)
-    return len(made)
+        made = {str(path.relative_to(aside)) for path in Path(aside).rglob("*") if path.is_file()} | {SUMMARY}
+        _write_json(Path(aside) / SUMMARY, {**summary(contract, usage, bill), "written": sorted(made)})
+        for name in sorted(made):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (Path(aside) / name).replace(folder / name)
+    gone = [path for name in earlier - made if (path := folder / name).is_file()]
+    for path in gone:
+        path.unlink()
+        if path.parent != folder and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return len(made), len(gone)
+
+
+def _written(folder: Path) -> set[str]:
+    """Return the files that an earlier bill wrote into the folder, by its summary."""
+    try:
+        names = json.loads((folder / SUMMARY).read_text("utf-8"))["written"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # no bill, or not one of ours
+        return set()
+    return {name for name in names if isinstance(name, str) and _OUR_FILE.fullmatch(name)}
 
 
 def summary(contract: Contract, usage: Usage, bill: Bill) -> dict[str, Any]:
@@ -52,6 +77,7 @@ def summary(contract: Contract, usage: Usage, bill: Bill) -> dict[str, Any]:
         "accepted": bill.accepted,
         "repeats": bill.repeats,
         "rejected": dict(bill.rejected),
+        "below_zero": [{**key._asdict(), "quantity": plain(quantity)} for key, quantity in bill.below_zero()],
         "statements": [
             {
                 "month": month,

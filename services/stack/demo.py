@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,17 +41,18 @@ Stage = Callable[[str, int | None], Callable[[int], None]]
 class Outcome:
     """What the demo came to.
 
-    `refused_at_door` counts events that the gateway would not take; `flow_seconds` is from the first message to the
-    last posting.
+    `refused_at_door` counts, by reason, events that the gateway would not take; `flow_seconds` is from the first
+    message to the last posting.
     """
 
     contract: Contract
-    refused_at_door: int
+    refused_at_door: dict[str, int]
     flow_seconds: float
     counts: dict[str, int]
     rejected: dict[str, int]
     invoices: list[Invoice]
     standings: list[Standing]
+    alerts: int
     findings: list[Finding]
 
 
@@ -77,7 +79,9 @@ async def _demo(plafond: Plafond, stage: Stage) -> Outcome:
     pushed = await _push(plafond, keys, usage, stage)
     await _through(plafond, stage)
     flow_seconds = time.monotonic() - began
-    return await _finish(plafond, sum(len(each.refused) for each in pushed), flow_seconds, stage)
+    return await _finish(
+        plafond, Counter(refusal["reason"] for each in pushed for refusal in each.refused), flow_seconds, stage
+    )
 
 
 async def _push(
@@ -123,7 +127,7 @@ async def _through(plafond: Plafond, stage: Stage) -> None:
             report(0)
 
 
-async def _finish(plafond: Plafond, refused_at_door: int, flow_seconds: float, stage: Stage) -> Outcome:
+async def _finish(plafond: Plafond, refused_at_door: dict[str, int], flow_seconds: float, stage: Stage) -> Outcome:
     connection = await connect(plafond.addresses.database_url)
     try:
         stored = await contract_store.newest(connection)
@@ -142,6 +146,7 @@ async def _finish(plafond: Plafond, refused_at_door: int, flow_seconds: float, s
             {row["reason"]: row["events"] for row in await connection.fetch(_REJECTED)},
             invoices,
             await ceilings_of(connection, stored.contract),
+            await connection.fetchval("select count(*) from invoicing.alert"),
             findings,
         )
     finally:
@@ -158,7 +163,11 @@ async def _counts(connection: Connection) -> dict[str, int]:
 _COUNTS = """
 select coalesce(sum(events), 0) + (select count(*) from ingest.rejection where reason <> 'conflict') as came_in,
        coalesce(sum(rated), 0) as accepted, coalesce(sum(repeats), 0) as repeats,
-       (select count(*) from ingest.rejection) as rejected
+       (select count(*) from ingest.rejection) as rejected,
+       (select count(*) from (
+           select time < lag(time) over (partition by provider, raw_partition order by raw_offset) as late
+           from rating.usage join rating.use using (use_no)
+        ) as arrived where late) as out_of_order
 from rating.batch
 """
 _REJECTED = "select reason, count(*)::int as events from ingest.rejection group by reason order by events desc, reason"

@@ -538,6 +538,23 @@ def test_json_lines_that_are_no_events(contract: Contract, tmp_path: Path) -> No
     assert plain(next(iter(made.quantities.values()))) == "12345678901236.123456789012345"
 
 
+def test_csv_rows_that_are_none(contract: Contract, tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "usage.csv", [row(n, "EP" if n < 3 else "NATO", "vm", "1") for n in range(5)])
+    lines = rows.read_text().splitlines()
+    lines[1:1] = ["short,row", "a,long,row" + ",x" * 20]
+    lines[5:5] = ['"mid"dle' + ",".join([""] * len(FIELDS)), "short"]
+    lines += ["short"]
+    rows.write_text("\n".join(lines) + "\n")
+    made, rejections = reckon(contract, rows)
+    assert (made.read, made.accepted) == (10, 3)
+    assert [(each.line, each.refusal.reason.value) for each in rejections] == [
+        (2, "malformed"), (3, "malformed"), (6, "malformed"), (7, "malformed"), (9, "unknown_subject"),
+        (10, "unknown_subject"), (11, "malformed"),
+    ]  # fmt: skip
+    sent = [each for batch in events([str(rows)]) for each in batch]
+    assert [each.payload for each in sent if not isinstance(each, UsageEvent)][:2] == [b"short,row", lines[2].encode()]
+
+
 def test_lines_for_sending_are_the_same_events(tmp_path: Path) -> None:
     for path in same_usage_in_every_form(tmp_path):
         sent = [each for batch in events([str(path)]) for each in batch]
@@ -553,7 +570,11 @@ def test_lines_for_sending_are_the_same_events(tmp_path: Path) -> None:
         ("empty.csv", b"", "empty"),
         ("columns.csv", b"id,provider,when\n", "no column time, subject, lot, item, quantity, region"),
         ("twice.csv", b"id,id\n", "more than one column id"),
-        ("short.csv", ",".join(FIELDS).encode() + b"\n1,2\n", "can't be read"),
+        (
+            "quote.csv",
+            ",".join(FIELDS).encode() + b'\n1,"2\n3,4\n',
+            "line 2: a quote that is opened here is never closed",
+        ),
         ("latin.csv", ",".join(FIELDS).encode() + b"\n\xe9,,,,,,,,,\n", "can't be read"),
         ("no.parquet", b"PAR1 not really", "can't be read"),
         ("no.csv.gz", b"not packed", "can't be read"),
@@ -635,9 +656,21 @@ def test_what_is_written(contract: Contract, tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "2016-03").mkdir(parents=True)
     (out / "2016-03" / "EC.csv").write_text("old")
+    earlier = write_csv(
+        tmp_path / "earlier.csv", [row(1, "EDA", "vm", "1"), row(2, "EP", "vm", "1", time="2016-02-05T10:00:00Z")]
+    )
+    with workplace() as place:
+        usage = read_usage(place, [str(earlier)])
+        write(out, contract, usage, bill(contract, usage, NOW))
+    (out / "notes.txt").write_text("mine")
+    (out / "2016-03" / "mine.csv").write_text("mine")
     with workplace() as place:
         usage = read_usage(place, [str(path)])
-        files = write(out, contract, usage, bill(contract, usage, NOW))
+        files, gone = write(out, contract, usage, bill(contract, usage, NOW))
+    assert gone == 5  # EDA's two, February's three
+    assert not (out / "2016-02").exists()
+    (out / "notes.txt").unlink()
+    (out / "2016-03" / "mine.csv").unlink()
     made = sorted(str(each.relative_to(out)) for each in out.rglob("*") if each.is_file())
     wanted = [
         "2016-03/EC.csv",
@@ -665,7 +698,7 @@ def test_what_is_written(contract: Contract, tmp_path: Path) -> None:
     with (out / "rejections.csv").open(encoding="utf-8", newline="") as file:
         refused = list(csv.DictReader(file))
     assert [(each["line"], each["reason"], each["id"], each["item"]) for each in refused] == [
-        ("2", "unknown_item", "2", "tape")
+        ("3", "unknown_item", "2", "tape")
     ]
     with (out / "ceilings.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.DictReader(file)) == {

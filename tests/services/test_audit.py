@@ -15,6 +15,8 @@ BREAKS = {
     "every rated event has its key, once": "delete from rating.event where id = 'e1'",
     "conflicts are shown as rejections": "delete from ingest.rejection where reason = 'conflict'",
     "charges = usage": "update rating.usage set quantity = quantity + 1 where id = 'e1'",
+    "no usage is below zero": "update rating.charge set quantity = -1 where subject = 'EP'",
+    "usage is priced under the tariff in force": "update rating.usage set time = '2016-03-20' where id = 'a'",
     "charges = meters": "update rating.meter set amount = amount + 0.000000000000000000000000001 where scope = 'EP'",
     "each meter = price of its quantity": "update rating.meter set amount = amount + 1 where scope = 'EP'",
     "postings = charges": "delete from invoicing.charged where subject = 'EP'",

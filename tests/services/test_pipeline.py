@@ -109,25 +109,39 @@ async def test_what_is_refused_is_kept_whole_with_its_reason(pipeline: Pipeline)
 async def test_a_mended_contract_lets_rejections_through_again(pipeline: Pipeline, tmp_path):
     from tests.conftest import SMALL
 
-    mended = SMALL.replace(
-        '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n',
-        '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "0.01"\n',
-    )  # fmt: skip
+    tariff = '[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-01-01\n'
+    assert tariff in SMALL
+    item = '[[items]]\ncode = "mainframe"\nname = "Mainframe"\nunit = "hour"\n\n'
+    price = '[tariffs.prices.mainframe]\nmodel = "per_unit"\nprice = "2"\n'
     file = tmp_path / "mended.toml"
-    file.write_text(mended)
-    pipeline.command("contract", "apply", str(file), status=1)  # a tariff that has priced usage can't be edited
-    mended = SMALL.replace(
-        'code = "traffic"', 'code = "mainframe"\nname = "Mainframe"\nunit = "hour"\n\n[[items]]\ncode = "traffic"'
-    )
-    mended += '\n[[tariffs]]\naward = "2/ALPHA"\nvalid_from = 2016-03-02\n[tariffs.prices.vm]\nmodel = "per_unit"\nprice = "0.05"\n'
-    mended += '[tariffs.prices.mainframe]\nmodel = "per_unit"\nprice = "2"\n'
-    file.write_text(mended)
+    file.write_text(item + SMALL.replace(tariff, tariff + price))  # what was priced costs what it did
     pipeline.command("contract", "apply", str(file))
     await asyncio.sleep(2.5)  # the services look for a new version every second
     assert pipeline.json("rejections", "replay", "--reason", "unknown_item") == {"replayed": 1}
     assert pipeline.json("rejections", "replay", "--reason", "unknown_item") == {"replayed": 0}
     await pipeline.through()
     assert pipeline.json("explain", "i", "--provider", "alpha")["price"]["amount"] == "2"
+
+
+async def test_a_contract_can_not_change_what_was_priced(pipeline: Pipeline, tmp_path):
+    """All usage of alpha under 2/ALPHA is of 2 March."""
+    (applied,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    draft = tmp_path / "draft.toml"
+
+    def apply(text: str, status: int = 0) -> str:
+        draft.write_text(text)
+        return " ".join(pipeline.command("contract", "apply", str(draft), status=status).split())
+
+    def dearer_from(day: str) -> str:
+        tariff = f'\n[[tariffs]]\naward = "2/ALPHA"\nvalid_from = {day}\n'
+        return applied["file"] + tariff + '[tariffs.prices.vm]\nmodel = "per_unit"\nprice = "9"\n'
+
+    assert "tariffs[2/ALPHA 2016-03-02]" in apply(dearer_from("2016-03-02"), 1)
+    assert "tariffs[2/ALPHA 2016-01-02]" in apply(dearer_from("2016-01-02"), 1)
+    assert "another mainframe" in apply(applied["file"].replace('price = "2"', 'price = "3"'), 1)
+    apply(dearer_from("2016-03-03"))
+    apply(applied["file"])  # nothing was priced under the one that goes
+    assert await pipeline.audit() == []
 
 
 async def test_alerts_are_published_once_each(pipeline: Pipeline):
@@ -173,6 +187,33 @@ async def test_a_closed_month_stands_and_what_comes_later_goes_on_the_next(pipel
     }  # fmt: skip
     pipeline.command("close", "2016-04")
     assert await pipeline.audit() == []
+
+
+async def test_a_month_in_which_more_was_taken_back_than_used_is_not_closed(pipeline: Pipeline):
+    may = {"subject": "EDA", "lot": "1", "time": "2016-05-02T10:00:00Z"}
+    await pipeline.push(
+        "alpha", [event("alpha", "back", quantity="-5", **may), event("alpha", "used", quantity="3", **may)]
+    )
+    await pipeline.through()
+    assert "EDA vm of 2016-05 under 1/ALPHA: -2" in pipeline.command("close", "2016-05", status=1)
+    assert [each.identity for each in await pipeline.audit()] == ["no usage is below zero"]
+    await pipeline.push("alpha", [event("alpha", "found", quantity="2", **may)])
+    await pipeline.through()
+    assert await pipeline.audit() == []
+    assert pipeline.json("close", "2016-05") == []
+
+
+async def test_pushing_says_whose_topic_is_missing(pipeline: Pipeline, tmp_path):
+    file = tmp_path / "usage.jsonl"
+    file.write_bytes(event("alpha", "mine"))
+    words = ["push", str(file), "--kafka", pipeline.kafka, "--provider"]
+    assert "no topic usage.raw.gamma; the providers with one: alpha, beta-north, beta-south" in " ".join(
+        pipeline.command(*words, "gamma", status=3).split()
+    )
+    key = pipeline.json("keys", "create", "alpha")["key"]
+    words = ["push", str(file), "--url", pipeline.gateway, "--key", key, "--provider"]
+    assert "pushed as 'beta-north'" in pipeline.command(*words, "beta-north", status=1)
+    assert "1 events taken" in pipeline.command(*words, "alpha")
 
 
 async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):

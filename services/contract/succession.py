@@ -1,0 +1,91 @@
+"""Whether a contract may follow the one before it, once usage was priced.
+
+Law: what was priced would be priced the same under every later version, so that a total depends on the usage and
+never on when it came.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from itertools import pairwise
+from typing import NamedTuple
+
+from services.contract.model import Contract, Price
+from services.contract.problems import Problem
+
+
+class Stretch(NamedTuple):
+    """A stretch of days, the last one not in it, in which one of an award's tariffs is in force; None where none is."""
+
+    begins: date
+    ends: date
+    tariff: date | None
+
+
+class Moved(NamedTuple):
+    """A stretch of days whose usage would fall under another tariff than before; None for none."""
+
+    award: str
+    begins: date
+    ends: date
+    before: date
+    after: date | None
+
+
+def stretches(contract: Contract, award: str, days: Iterable[date]) -> list[Stretch]:
+    """Cut the time between the first and the last of some days at all of them, and where the tariff changes."""
+    cuts = sorted(days)
+    inside = {contract.starts, contract.ends, *(each.valid_from for each in contract.tariffs_by_award.get(award, ()))}
+    cuts = sorted({*cuts, *(day for day in inside if cuts[0] < day < cuts[-1])})
+    return [Stretch(begins, ends, _in_force(contract, award, begins)) for begins, ends in pairwise(cuts)]
+
+
+def moved(before: Contract, after: Contract) -> list[Moved]:
+    """Return the stretches in which usage could have been taken before and falls under another tariff after."""
+    found = []
+    for award in before.awards:
+        days = {before.starts, before.ends}
+        days |= {each.valid_from for each in after.tariffs_by_award.get(award, ())}
+        days |= {after.starts, after.ends}
+        for begins, ends, tariff in stretches(before, award, days):
+            then = _in_force(after, award, begins)
+            if tariff is not None and tariff != then:
+                found.append(Moved(award, begins, ends, tariff, then))
+    return found
+
+
+def edited(before: Contract, after: Contract, award: str, tariff: date) -> list[str]:
+    """Return the items whose price in a tariff is gone or another; what was added is none of them."""
+    prices = _prices(after, award, tariff)
+    return [item for item, price in _prices(before, award, tariff).items() if prices.get(item) != price]
+
+
+def vanished(before: Contract, after: Contract) -> list[Problem]:
+    """Return what the books may name and a later version no longer does."""
+    fixed = [
+        Problem(f"contract.{name}", str(new), f"{old}: usage was priced and posted under it")
+        for name, old, new in (
+            ("currency", before.currency, after.currency),
+            ("time_zone", before.zone.key, after.zone.key),
+            ("starts", before.starts, after.starts),
+        )
+        if old != new
+    ]
+    named = {"awards": before.awards, "items": before.items, "providers": before.providers, "subjects": before.subjects}
+    kept = {"awards": after.awards, "items": after.items, "providers": after.providers, "subjects": after.subjects}
+    return fixed + [
+        Problem(f"{what}[{code}]", "nothing", "what was applied: usage may have been posted under it")
+        for what, codes in named.items()
+        for code in sorted(codes)
+        if code not in kept[what]
+    ]
+
+
+def _in_force(contract: Contract, award: str, day: date) -> date | None:
+    if not contract.starts <= day < contract.ends:
+        return None
+    begun = [each.valid_from for each in contract.tariffs_by_award.get(award, ()) if each.valid_from <= day]
+    return begun[-1] if begun else None
+
+
+def _prices(contract: Contract, award: str, tariff: date) -> Mapping[str, Price]:
+    return next((each.prices for each in contract.tariffs_by_award.get(award, ()) if each.valid_from == tariff), {})
