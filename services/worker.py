@@ -89,6 +89,7 @@ class InHand:
         self._room = asyncio.Semaphore(AT_A_TIME)
         self._queue: deque[tuple[Any, asyncio.Task[None]]] = deque()
         self._done: dict[Any, int] = {}
+        self._strays: set[int] = set()
 
     async def add(self, event: Any) -> None:
         """Begin to work on an event, once there is room."""
@@ -98,9 +99,11 @@ class InHand:
         task.add_done_callback(self._acknowledge)
 
     async def forget(self, _app: faust.App, revoked: Iterable[Any], **_: Any) -> None:
-        """Commit nothing more for partitions that another worker may have by now."""
-        for partition in revoked:
+        """Commit nothing more for partitions that another worker may have by now, nor for what is in hand of them."""
+        gone = set(revoked)
+        for partition in gone:
             self._done.pop(partition, None)
+        self._strays |= {id(event) for event, _ in self._queue if event.message.tp in gone}
 
     async def commit_again(self) -> None:
         """Commit what is done."""
@@ -115,6 +118,9 @@ class InHand:
                 return  # neither it nor what came after it is acknowledged: the worker is ending
             self._queue.popleft()
             self._room.release()
+            if id(event) in self._strays:
+                self._strays.remove(id(event))
+                continue
             event.ack()
             self._done[event.message.tp] = event.message.offset + 1
 

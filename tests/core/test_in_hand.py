@@ -88,3 +88,23 @@ def test_partitions_that_were_revoked_are_not_committed_again() -> None:
         return app
 
     assert asyncio.run(scene()).committed == []
+
+
+async def test_what_is_in_hand_of_a_revoked_partition_is_not_acknowledged() -> None:
+    acknowledged: list[int] = []
+    go_on = asyncio.Event()
+
+    async def work(_: Any) -> None:
+        await go_on.wait()
+
+    app: Any = App()
+    hand = InHand(app, work)
+    await hand.add(Event(7, acknowledged))
+    await hand.forget(app, ["topic-0"])
+    await hand.add(Event(3, acknowledged))  # the partition is back, from where the other worker left it
+    go_on.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    await hand.commit_again()
+    assert acknowledged == [3]
+    assert app.committed == [{"topic-0": 4}]
