@@ -90,6 +90,7 @@ def read_usage(
     """Read files into the database of a `readers.workplace`; raises UsageFileError when one can't be read."""
     database, folder = place
     database.execute(sql.USAGE)
+    database.execute(sql.FILE)
     found = sources(list(files), folder)
     for number, source in enumerate(found):
         report(f"reading {source.name}")
@@ -128,15 +129,17 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
 def _enter(
     database: DuckDBPyConnection, number: int, source: Source, form: Format | None, mapping: readers.Mapping | None
 ) -> None:
-    columns = readers.columns(database, source, form, mapping)
+    found = readers.columns(database, source, form, mapping)
     try:
-        if columns is None:
+        if found is None:
             _enter_lines(database, number, lines.batches(source))
             return
-        unmarked = columns.project("*, null::varchar as reason, null::varchar as found")
+        database.execute(sql.BEGIN_FILE, [number, found.first_line])
+        unmarked = found.rows.project("null::bigint as line, *, null::varchar as reason, null::varchar as found")
         unmarked.create_view("incoming", replace=True)
         database.execute(sql.ENTER, [number])
         if bad := tables.bad_rows(database, source):
+            database.execute(sql.COUNT_LINES, [number])
             database.execute(sql.COUNT_BAD_ROWS, [number])
             _enter_lines(database, number, [bad])
     except duckdb.Error as error:

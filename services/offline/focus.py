@@ -21,7 +21,6 @@ _OPTIONAL = ("Id", "SkuPriceId", "RegionId", "ResourceId")
 # Codes have at most 64 letters, digits, '.', '_' and '-': other characters become '-', of a longer one its end stays.
 # Rows that are the same in every column are counted, so that each is an event of its own.
 _FIELDS = r"""
-    line,
     coalesce("Id", digest || case when copy > 1 then '-' || copy else '' end) as id,
     '/providers/' || coalesce(getvariable('focus_providers')[provider], code(lower(provider)), '') as source,
     case when regexp_full_match("ChargePeriodStart", '\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?')
@@ -67,7 +66,7 @@ class FocusMap:
 
 
 def usage(database: DuckDBPyConnection, source: Source, rows: DuckDBPyRelation, mapping: FocusMap) -> DuckDBPyRelation:
-    """Return the rows of a bill as numbered usage events, in the order of the file."""
+    """Return the rows of a bill as usage events, in the order of the file."""
     missing = [name for name in HEADER if name not in rows.columns]
     provider = next((name for name in _PROVIDERS if name in rows.columns), None)
     if missing or provider is None:
@@ -81,11 +80,11 @@ def usage(database: DuckDBPyConnection, source: Source, rows: DuckDBPyRelation, 
     absent = "".join(f', null::varchar as "{name}"' for name in _OPTIONAL if name not in rows.columns)
     whole = ", ".join(f'"{name}"' for name in rows.columns)
     marked = rows.project(
-        f'row_number() over () + 1 as line, *{absent}, "{provider}" as provider, '
+        f'row_number() over () as line, *{absent}, "{provider}" as provider, '
         f"md5(cast(row({whole}) as varchar)) as digest",
     )
     counted = marked.project("*, row_number() over (partition by digest order by line) as copy")
-    return counted.project(_FIELDS).order("line")
+    return counted.order("line").project(_FIELDS)
 
 
 def _texts(section: Section | None) -> dict[str, str]:

@@ -57,12 +57,12 @@ with sample as (
            ]) as nano
     from sample join opendc_machine machine using (id)
 )
-select row_number() over (order by began, length(id), id, kind desc) as line,
-       id || '-' || ended || '-' || kind as id, '/providers/' || provider as source,
+select id || '-' || ended || '-' || kind as id, '/providers/' || provider as source,
        strftime(began, '%Y-%m-%dT%H:%M:%SZ') as "time", subject, lot, item,
        (nano // 1_000_000_000) || '.' || lpad((nano % 1_000_000_000)::varchar, 9, '0') as quantity,
        region, 'vm-' || id as resource, '' as corrects
 from used where item is not null
+order by began, length(used.id), used.id, kind desc
 """
 
 
@@ -99,7 +99,7 @@ class OpenDCMap:
 
 
 def usage(database: DuckDBPyConnection, source: Source, rows: DuckDBPyRelation, mapping: OpenDCMap) -> DuckDBPyRelation:
-    """Return the trace's samples as numbered usage events, oldest first."""
+    """Return the trace's samples as usage events, oldest first."""
     if not source.path.name.endswith(_SUFFIX):
         raise source.error(f"a trace's name ends with {_SUFFIX}, so that its machines are found in …{_META_SUFFIX}")
     name = source.name.removesuffix(_SUFFIX) + _META_SUFFIX

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 from duckdb import DuckDBPyConnection, DuckDBPyRelation
@@ -19,7 +20,7 @@ from services.contract.reading import Section
 from services.ingest.events import UsageEvent
 from services.offline import focus, lines, opendc, tables
 from services.offline.focus import FocusMap
-from services.offline.lines import Line, Unread
+from services.offline.lines import Unread
 from services.offline.opendc import OpenDCMap
 from services.offline.source import Format, Source, UsageFileError, sources
 
@@ -49,32 +50,38 @@ def events(
     """Read files one after the other in batches, for sending; `Unread` is a line that is no event."""
     with workplace() as (database, folder):
         for source in sources(list(files), folder):
-            for batch in read(database, source, form, mapping):
-                yield [each.event for each in batch]
+            yield from read(database, source, form, mapping)
 
 
 def read(
     database: DuckDBPyConnection, source: Source, form: Format | None, mapping: Mapping | None
-) -> Iterator[list[Line]]:
+) -> Iterator[list[UsageEvent | Unread]]:
     """Read one file in batches."""
-    rows = columns(database, source, form, mapping)
-    if rows is None:
-        yield from lines.batches(source)
+    found = columns(database, source, form, mapping)
+    if found is None:
+        yield from ([each.event for each in batch] for batch in lines.batches(source))
         return
     try:
-        rows.create_view("incoming", replace=True)
+        found.rows.create_view("incoming", replace=True)
         result = database.execute("from incoming")
         while fetched := result.fetchmany(BATCH_SIZE):
-            yield [Line(line, UsageEvent(*fields)) for line, *fields in fetched]
-        yield tables.bad_rows(database, source)
+            yield [UsageEvent(*fields) for fields in fetched]
+        yield [each.event for each in tables.bad_rows(database, source)]
     except duckdb.Error as error:
         raise tables.unreadable(source, error) from error
 
 
+class Columns(NamedTuple):
+    """A file's events in ten columns, in the order of the file, and the line that the first one stands on."""
+
+    rows: DuckDBPyRelation
+    first_line: int
+
+
 def columns(
     database: DuckDBPyConnection, source: Source, form: Format | None, mapping: Mapping | None
-) -> DuckDBPyRelation | None:
-    """Return a file's events as columns, `line` and the ten fields; None for JSON lines, which are read one by one."""
+) -> Columns | None:
+    """Return a file's events as columns; None for JSON lines, which are read one by one."""
     tables.forget_bad_rows(database)
     try:
         form = form or source.guess()
@@ -85,15 +92,15 @@ def columns(
     if form in {Format.PARQUET, Format.OPENDC}:
         rows = tables.read_parquet(database, source)
         if form is Format.OPENDC or set(opendc.TRACE) <= set(rows.columns):
-            return opendc.usage(database, source, rows, _opendc_map(source, mapping))
+            return Columns(opendc.usage(database, source, rows, _opendc_map(source, mapping)), 1)
         if set(opendc.META) <= set(rows.columns):
             raise source.error("describes the machines of an OpenDC trace; give the trace, …_trace.parquet")
-        return tables.own_columns(source, rows)
+        return Columns(tables.own_columns(source, rows), 1)
     rows = tables.read_csv(database, source)
     if form is Format.FOCUS or set(focus.HEADER) <= set(rows.columns):
         bill = tables.read_csv(database, source, focus.NULLS)
-        return focus.usage(database, source, bill, mapping if isinstance(mapping, FocusMap) else FocusMap())
-    return tables.own_columns(source, rows, first_line=2)
+        return Columns(focus.usage(database, source, bill, mapping if isinstance(mapping, FocusMap) else FocusMap()), 2)
+    return Columns(tables.own_columns(source, rows), 2)
 
 
 def read_mapping(path: Path) -> Mapping:

@@ -14,6 +14,10 @@ create table usage (
 )
 """
 
+# Where a file's rows begin, and on which line: the rows of a table stand in order, so their lines need not be stored.
+FILE = "create table file (file integer primary key, first_row bigint, first_line bigint)"
+BEGIN_FILE = "insert into file select $1, coalesce(max(rowid) + 1, 0), $2 from usage"
+
 # `instant` is the time in microseconds since 1970 UTC, `amount` the quantity; null where its form is uncommon.
 ENTER = r"""
 insert into usage
@@ -32,6 +36,10 @@ select $1, line, id, source, "time", subject, lot, item, quantity, region, resou
            and regexp_full_match(id, '[ -~]{1,128}') and regexp_full_match(resource, '[ -~]{0,256}')
 from sent
 """  # noqa: E501
+
+COUNT_LINES = """
+update usage set line = usage.rowid - first_row + first_line from file where file.file = usage.file and file.file = $1
+"""
 
 # Rows are counted as they are read; those that could not be read stand between them and have a line, too.
 COUNT_BAD_ROWS = """
@@ -126,8 +134,8 @@ select (select count(*) from usage), (select count(*) from accepted), (select co
 """
 REASONS = "select reason, count(*) from refused group by reason order by reason"
 REJECTIONS = """
-select file, line, provider, refused.reason, refused.found,
+select usage.file, coalesce(line, position - first_row + first_line) as line, provider, refused.reason, refused.found,
        id, source, "time", subject, lot, item, quantity, region, resource, corrects
-from refused join usage on usage.rowid = position
-order by file, line
+from refused join usage on usage.rowid = position left join file using (file)
+order by 1, 2
 """

@@ -68,8 +68,8 @@ def read_parquet(database: DuckDBPyConnection, source: Source) -> DuckDBPyRelati
         raise unreadable(source, error) from error
 
 
-def own_columns(source: Source, rows: DuckDBPyRelation, first_line: int = 1) -> DuckDBPyRelation:
-    """Return each row's line and the ten fields of a usage event, all text; columns of other names are left out."""
+def own_columns(source: Source, rows: DuckDBPyRelation) -> DuckDBPyRelation:
+    """Return the ten fields of a usage event, all text; columns of other names are left out."""
     types = {name.lower(): str(kind) for name, kind in zip(rows.columns, rows.types, strict=True)}
     missing = [name for name in COLUMNS if name not in types]
     if missing:
@@ -81,7 +81,7 @@ def own_columns(source: Source, rows: DuckDBPyRelation, first_line: int = 1) -> 
         for name in (*COLUMNS, *OPTIONAL_COLUMNS)
     ]
     fields[COLUMNS.index("provider")] = "'/providers/' || coalesce(cast(provider as varchar), '') as source"
-    return rows.project(", ".join([f"row_number() over () + {first_line - 1} as line", *fields]))
+    return rows.project(", ".join(fields))
 
 
 def unreadable(source: Source, error: Exception) -> UsageFileError:

@@ -1,0 +1,43 @@
+"""The command line as a whole: every command is found, explains itself, and loads no more than it needs."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import COMMANDS, app
+
+
+def plafond(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, words, prog_name="plafond")
+    return done.exit_code, done.output
+
+
+def test_the_help_names_every_command():
+    status, said = plafond("--help")
+    assert status == 0
+    assert [name for name in COMMANDS if f" {name} " not in said] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str):
+    status, said = plafond(name, "--help")
+    assert status == 0
+    assert f"plafond {name}" in said
+
+
+def test_a_word_that_is_no_command():
+    assert plafond("bil")[0] == 2
+    assert "Did you mean bill?" in plafond("bil")[1]
+
+
+def test_the_version():
+    status, said = plafond("--version")
+    assert (status, said.split()[0]) == (0, "plafond")
+
+
+def test_a_command_without_servers_loads_none_of_their_libraries():
+    code = "import sys, services.commands.bill; print([each for each in ('faust', 'fastapi', 'httpx') if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
