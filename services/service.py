@@ -17,10 +17,13 @@ from services.postgres import TRANSIENT
 log = structlog.get_logger()
 LAG_SECONDS = 2.0
 STOP_SECONDS_MAX = 10
+GC_THRESHOLD = (20_000, 20, 20)
+"""A batch is tens of thousands of objects without cycles: Python's own thresholds look through them again and again."""
 
 
 async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run parts side by side until SIGTERM or SIGINT; raises when one of them ends or fails."""
+    gc.set_threshold(*GC_THRESHOLD)
     gc.collect()
     gc.freeze()  # what is loaded by now stays for good, and no later collection looks at it again
     stop = asyncio.Event()

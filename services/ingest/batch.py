@@ -1,6 +1,7 @@
-"""Batches: accepted events in columns, one batch for each partition of `usage.accepted`.
+"""Batches: accepted events as rows, one batch for each partition of `usage.accepted`.
 
-Events of one award and one payer always go to the same partition, so that few workers meet on a meter.
+Events of one award and one payer always go to the same partition, so that few workers meet on a meter. A batch's rows
+are already in the form in which PostgreSQL copies them in, so that rating handles bytes and no events.
 Pure: `Sorter` is told of every raw message and hands out records ready to be encoded.
 """
 
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
+import msgspec
+
 from services.contract.model import payer
 from services.ingest.decide import Accepted, Use
 from services.reasons import Refusal
@@ -16,37 +19,38 @@ from services.rejection import Raw, rejection
 
 
 @dataclass(slots=True)
-class Columns:
-    """A batch being filled."""
+class Batch:
+    """A batch being filled; `uses` numbers the distinct decisions from 1, `counts` has the events of each."""
 
     uses: dict[Use, int] = field(default_factory=dict)
-    use: list[int] = field(default_factory=list)
-    id: list[str] = field(default_factory=list)
-    time: list[int] = field(default_factory=list)
-    quantity: list[str] = field(default_factory=list)
-    resource: list[str] = field(default_factory=list)
-    digest: list[int] = field(default_factory=list)
-    raw_partition: list[int] = field(default_factory=list)
-    raw_offset: list[int] = field(default_factory=list)
-    received_at: list[int] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+
+    def number(self, use: Use) -> int:
+        """Return a use's number, a new one where it has none."""
+        if use not in self.uses:
+            self.uses[use] = len(self.uses) + 1
+            self.counts.append(0)
+        return self.uses[use]
 
     def add(self, number: int, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Append an event whose use has that number."""
-        self.use.append(number)
-        self.id.append(event.id)
-        self.time.append(event.time)
-        self.quantity.append(event.quantity)
-        self.resource.append(event.resource)
-        self.digest.append(event.digest)
-        self.raw_partition.append(partition)
-        self.raw_offset.append(offset)
-        self.received_at.append(received_at)
+        self.counts[number - 1] += 1
+        self.rows.append(
+            f"{len(self.rows) + 1}\t{number}\t{_copyable(event.id)}\t{event.time}\t{event.quantity}"
+            f"\t{_copyable(event.resource)}\t{partition}\t{offset}\t{received_at}\n"
+        )
 
     def record(self, version: int, accepted_at: int) -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
-        columns = {name: getattr(self, name) for name in self.__slots__ if name != "uses"}
-        uses = [use._asdict() for use in self.uses]
-        return {"batch": str(uuid.uuid4()), "version": version, "accepted_at": accepted_at, "uses": uses, **columns}
+        return {
+            "batch": str(uuid.uuid4()),
+            "version": version,
+            "accepted_at": accepted_at,
+            "uses": [msgspec.structs.asdict(use) for use in self.uses],
+            "events": len(self.rows),
+            "rows": "".join(self.rows).encode(),
+        }
 
 
 @dataclass(slots=True)
@@ -55,9 +59,9 @@ class Sorter:
 
     version: int
     partitions: int
-    batches: dict[int, Columns] = field(default_factory=dict)
+    batches: dict[int, Batch] = field(default_factory=dict)
     rejections: list[dict[str, Any]] = field(default_factory=list)
-    _slots: dict[Use, tuple[Columns, int]] = field(default_factory=dict)
+    _slots: dict[Use, tuple[Batch, int]] = field(default_factory=dict)
 
     def accept(self, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Take an accepted event, which came from that place, into its batch."""
@@ -66,10 +70,10 @@ class Sorter:
             slot = self._slots[event.use] = self._slot(event.use)
         slot[0].add(slot[1], event, partition, offset, received_at)
 
-    def _slot(self, use: Use) -> tuple[Columns, int]:
+    def _slot(self, use: Use) -> tuple[Batch, int]:
         """Return the batch that a use's events go into, and the use's number in it."""
-        columns = self.batches.setdefault(partition_of(use, self.partitions), Columns())
-        return columns, columns.uses.setdefault(use, len(columns.uses))
+        batch = self.batches.setdefault(partition_of(use, self.partitions), Batch())
+        return batch, batch.number(use)
 
     def reject(self, raw: Raw, event_id: str | None, refusal: Refusal, rejected_at: int) -> None:
         """Take a refused message, whole."""
@@ -79,3 +83,8 @@ class Sorter:
 def partition_of(use: Use, partitions: int) -> int:
     """Return the partition for usage of an award by a payer."""
     return crc32(f"{use.award}|{payer(use.subject)}".encode()) % partitions
+
+
+def _copyable(text: str) -> str:
+    """Write printable text for PostgreSQL's COPY, to which of all printable characters only the backslash matters."""
+    return text.replace("\\", "\\\\") if "\\" in text else text

@@ -125,8 +125,8 @@ def _storable(event_id: str) -> str | None:
 def _messages(sorter: Sorter) -> list[Message]:
     accepted_at = time.time_ns() // 1000
     batches = [
-        Message(ACCEPTED, codec("usage_batch").encode(columns.record(sorter.version, accepted_at)), partition=partition)
-        for partition, columns in sorter.batches.items()
+        Message(ACCEPTED, codec("usage_batch").encode(batch.record(sorter.version, accepted_at)), partition=partition)
+        for partition, batch in sorter.batches.items()
     ]
     return batches + [
         Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in sorter.rejections
@@ -135,11 +135,10 @@ def _messages(sorter: Sorter) -> list[Message]:
 
 def _count(sorter: Sorter) -> None:
     outcomes: Counter[tuple[str, str]] = Counter()
-    for columns in sorter.batches.values():
-        BATCH_EVENTS.labels("ingest").observe(len(columns.use))
-        events_by_use = Counter(columns.use)
-        for use, index in columns.uses.items():
-            outcomes[use.provider, "accepted"] += events_by_use[index]
+    for batch in sorter.batches.values():
+        BATCH_EVENTS.labels("ingest").observe(len(batch.rows))
+        for use, count in zip(batch.uses, batch.counts, strict=True):
+            outcomes[use.provider, "accepted"] += count
     for each in sorter.rejections:
         outcomes[each["provider"], each["reason"]] += 1
     for (provider, outcome), count in outcomes.items():

@@ -11,9 +11,9 @@ from typing import Any
 from services.avro import codec
 from services.contract.money import plain
 from services.contract_watch import Contracts
-from services.kafka import CHARGES, REJECTED, Message, Place, Sender, raw_topic, read_at
+from services.kafka import CHARGES, REJECTED, Message, Sender, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
-from services.rating.store import Books, Rated
+from services.rating.store import Books, Conflict, Rated
 from services.reasons import Reason, Refusal
 from services.rejection import Raw, rejection
 
@@ -34,10 +34,12 @@ class Rating:
 
     async def _conflicts(self, batch: dict[str, Any], rated: Rated) -> list[Message]:
         """Return the conflicts' rejections, each with its original bytes out of the raw topic."""
-        indexes = [position - 1 for position in rated.conflicts]
-        payloads = await read_at(self._kafka, [_place(batch, index) for index in indexes])
+        payloads = await read_at(self._kafka, [each.place for each in rated.conflicts])
         now = time.time_ns() // 1000
-        return [_conflict(batch, index, payload, now) for index, payload in zip(indexes, payloads, strict=True)]
+        return [
+            _rejected(each, payload, now, batch["version"])
+            for each, payload in zip(rated.conflicts, payloads, strict=True)
+        ]
 
 
 def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
@@ -51,29 +53,19 @@ def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
     return [Message(CHARGES, codec("charge_batch").encode(record), key=batch["batch"].encode())]
 
 
-def _place(batch: dict[str, Any], index: int) -> Place:
-    provider = batch["uses"][batch["use"][index]]["provider"]
-    return Place(
-        raw_topic(provider), batch["raw_partition"][index], batch["raw_offset"][index], batch["received_at"][index]
-    )
-
-
-def _conflict(batch: dict[str, Any], index: int, payload: bytes | None, now: int) -> Message:
-    provider = batch["uses"][batch["use"][index]]["provider"]
-    raw = Raw(provider, *_place(batch, index), None, payload)
-    event_id = batch["id"][index]
-    record = rejection(raw, event_id, Refusal(Reason.CONFLICT, event_id), now, batch["version"])
-    return Message(REJECTED, codec("rejection").encode(record), key=provider.encode())
+def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:
+    raw = Raw(conflict.provider, *conflict.place, None, payload)
+    record = rejection(raw, conflict.id, Refusal(Reason.CONFLICT, conflict.id), now, version)
+    return Message(REJECTED, codec("rejection").encode(record), key=conflict.provider.encode())
 
 
 def _count(batch: dict[str, Any], rated: Rated) -> None:
-    BATCH_EVENTS.labels("rating").observe(len(batch["use"]))
+    BATCH_EVENTS.labels("rating").observe(batch["events"])
     if rated.again:
-        EVENTS_TOTAL.labels("rating", "all", "batch_again").inc(len(batch["use"]))
+        EVENTS_TOTAL.labels("rating", "all", "batch_again").inc(batch["events"])
         return
-    providers = Counter(batch["uses"][use]["provider"] for use in batch["use"])
-    conflicts = Counter(batch["uses"][batch["use"][position - 1]]["provider"] for position in rated.conflicts)
-    for provider, count in providers.items():
-        EVENTS_TOTAL.labels("rating", provider, "conflict").inc(conflicts[provider])
-        EVENTS_TOTAL.labels("rating", provider, "taken").inc(count - conflicts[provider])
+    for provider, count in rated.taken.items():
+        EVENTS_TOTAL.labels("rating", provider, "taken").inc(count)
+    for provider, count in Counter(each.provider for each in rated.conflicts).items():
+        EVENTS_TOTAL.labels("rating", provider, "conflict").inc(count)
     EVENTS_TOTAL.labels("rating", "all", "repeat").inc(rated.repeats)

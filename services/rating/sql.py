@@ -1,54 +1,70 @@
 """The SQL of rating, whole: every statement works on a batch, none on an event."""
 
-# The events' keys: the positions that were known already come back, since they are few. Keys are inserted in key order,
-# so that two workers that hold the same events wait for each other instead of deadlocking.
-KEEP_KEYS = """
-with fresh as (
+# A batch's rows as they come; each connection has a table of its own, empty after every transaction.
+STAGING = """
+create temporary table if not exists incoming (
+    position       int not null,
+    use            int not null,
+    id             text not null,
+    time           bigint not null,
+    quantity       numeric not null,
+    resource       text not null,
+    raw_partition  int not null,
+    raw_offset     bigint not null,
+    received_at    bigint not null
+) on commit delete rows
+"""
+
+# $2: the numbers of the batch's uses. What a use says of its events goes into their digests: award, subject, item and
+# region, but not the tariff, which the contract decides.
+_USES = """
+uses as materialized (
+    select given.use, use_no, provider, month, hashtextextended(concat_ws('|', award, subject, item, region), 0) as said
+    from unnest($2::int[]) with ordinality as given(use_no, use) join rating.use using (use_no)
+)
+"""
+_DIGEST = "hashtextextended(concat_ws('|', time, quantity, resource), said)"
+
+# The events' keys, in key order, so that two workers that hold the same events wait for each other instead of
+# deadlocking. The first statement fails where an event is known already, and costs half of the second.
+KEEP_NEW_KEYS = f"""
+with {_USES}
+insert into rating.event (provider, id, digest, batch_no, position)
+select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by provider, id, position
+"""
+KEEP_KEYS = f"""
+with {_USES}, fresh as (
     insert into rating.event (provider, id, digest, batch_no, position)
-    select provider, id, digest, $1, position
-    from unnest($2::text[], $3::text[], $4::bigint[]) with ordinality as incoming(provider, id, digest, position)
-    order by provider, id, position
+    select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by provider, id, position
     on conflict (provider, id) do nothing
     returning position
 )
-select case when count(*) = $5 then '{}' else array(select generate_series(1, $5) except select position from fresh) end
-from fresh
+select array(select position from incoming except select position from fresh)
 """
 
-# What the new events said, and their sums. No join but the one with the few uses: the planner takes an array for a
-# handful of rows, and a nested loop over two of them would cost the square of the batch.
-KEEP_USAGE = """
-with incoming as materialized (
-    select position, use_no, id, quantity::numeric as quantity, resource, raw_partition, raw_offset,
-           to_timestamp(time / 1000000) + (time % 1000000) * interval '1 microsecond' as time,
-           to_timestamp(received_at / 1000) + (received_at % 1000) * interval '1 millisecond' as received_at
-    from unnest($2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
-                $10::bigint[])
-         as column_(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at)
-), kept as (
-    insert into rating.usage (month, batch_no, position, use_no, id, time, quantity, resource, raw_partition,
-                              raw_offset, received_at)
-    select use.month, $1, position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at
-    from incoming join rating.use using (use_no)
+# Takes the events that were known already out of the batch: same digest, a repeat; another, a conflict.
+KEEP_SEEN_AGAIN = f"""
+with {_USES}, again as (
+    delete from incoming where position = any($3::int[]) returning *
 )
-select use_no, sum(quantity) as quantity from incoming group by use_no
-"""
-
-# The events that were known already: same digest, a repeat; another, a conflict.
-KEEP_SEEN_AGAIN = """
 insert into rating.seen_again (batch_no, position, use_no, id, time, quantity, resource, raw_partition, raw_offset,
                                received_at, conflict)
-select $1, incoming.position, incoming.use_no, incoming.id,
-       to_timestamp(incoming.time / 1000000) + (incoming.time % 1000000) * interval '1 microsecond',
-       incoming.quantity::numeric, incoming.resource, incoming.raw_partition, incoming.raw_offset,
-       to_timestamp(incoming.received_at / 1000) + (incoming.received_at % 1000) * interval '1 millisecond',
-       event.digest <> incoming.digest
-from unnest($2::int[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::int[], $9::bigint[],
-            $10::bigint[], $11::text[], $12::bigint[])
-     as incoming(position, use_no, id, time, quantity, resource, raw_partition, raw_offset, received_at, provider,
-                 digest)
-     join rating.event on event.provider = incoming.provider and event.id = incoming.id
-returning position, conflict
+select $1, again.position, use_no, again.id, timestamptz 'epoch' + time * interval '1 microsecond', quantity, resource,
+       raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond',
+       event.digest <> {_DIGEST}
+from again join uses using (use) join rating.event on event.provider = uses.provider and event.id = again.id
+"""
+
+# What the new events said, and the sums by use.
+KEEP_USAGE = f"""
+with {_USES}, kept as (
+    insert into rating.usage (month, batch_no, position, use_no, id, time, quantity, resource, raw_partition,
+                              raw_offset, received_at)
+    select month, $1, position, use_no, id, timestamptz 'epoch' + time * interval '1 microsecond', quantity, resource,
+           raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond'
+    from incoming join uses using (use)
+)
+select use, count(*) as events, sum(quantity) as quantity from incoming group by use
 """
 
 # Meters are touched in the order of their keys, the order in which every worker takes these locks.
@@ -94,9 +110,11 @@ where batch = $1
 order by award, item, month, tariff, subject
 """
 
-STORED_CONFLICTS = """
-select position, true as conflict from rating.seen_again join rating.batch using (batch_no)
-where batch = $1 and conflict
+SEEN_AGAIN = """
+select position, use.provider, id, raw_partition, raw_offset,
+       (extract(epoch from received_at) * 1000)::bigint as received_at, conflict
+from rating.seen_again join rating.use using (use_no) join rating.batch using (batch_no)
+where batch = $1 order by position
 """
 
 ENTER_USES = """

@@ -5,11 +5,13 @@ in only answers with its stored charges.
 """
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -17,6 +19,7 @@ from services.contract.charges import ChargeKey, MeterKey, meter_of
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import month_of, months_between
+from services.kafka import Place, raw_topic
 from services.postgres import Connection
 from services.rating import sql
 from services.rating.meter import Charge, charges
@@ -26,14 +29,23 @@ _USE_FIELDS = ("provider", "award", "subject", "item", "region", "month", "tarif
 Use = tuple[str, ...]
 
 
+class Conflict(NamedTuple):
+    """An event whose id was known with other content, and where it came from."""
+
+    provider: str
+    id: str
+    place: Place
+
+
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """What a batch came to: `conflicts` are positions in the batch (from 1); `again` tells that it was in already."""
+    """What a batch came to; `taken` counts events by provider, `again` tells that the batch was in already."""
 
     charges: list[tuple[ChargeKey, Decimal, Decimal]]
-    conflicts: list[int]
+    conflicts: list[Conflict]
     repeats: int
-    again: bool
+    taken: Mapping[str, int]
+    again: bool = False
 
 
 class Books:
@@ -42,23 +54,30 @@ class Books:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._use_numbers: dict[Use, int] = {}
+        self._repeats_likely = False
 
     async def rate(self, batch: dict[str, Any], contract: Contract) -> Rated:
-        """Rate a record of `schemas/usage_batch.avsc`, or find that it was rated already."""
+        """Rate a record of `schemas/usage_batch.avsc`, or find that it was rated already.
+
+        Raises asyncpg.DataError or ValueError where the rows are none.
+        """
         uses = [tuple(use[name] for name in _USE_FIELDS) for use in batch["uses"]]
         async with self._pool.acquire() as connection:
             numbers = await self._numbers(connection, uses)
+            await connection.execute(sql.STAGING)
             async with connection.transaction():
                 batch_no = await connection.fetchval(
                     sql.ENTER_BATCH,
                     uuid.UUID(batch["batch"]),
                     batch["version"],
                     EPOCH + timedelta(microseconds=batch["accepted_at"]),
-                    len(batch["use"]),
+                    batch["events"],
                 )
                 if batch_no is None:
                     return await _stored(connection, batch["batch"])
-                return await _rate_new(connection, batch_no, batch, numbers, uses, contract)
+                await _stage(connection, batch)
+                known = await self._keep_keys(connection, batch_no, numbers)
+                return await _rate_new(connection, batch_no, batch, numbers, uses, known, contract)
 
     async def park(
         self, topic: str, partition: int, offset: int, received_at: float, error: str, payload: bytes
@@ -91,6 +110,29 @@ class Books:
                 self._use_numbers[(*found, row["tariff"].isoformat())] = row["use_no"]
         return [self._use_numbers[use] for use in uses]
 
+    async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
+        """Enter the keys of the staged events and return the positions of those that were known.
+
+        As long as nothing comes twice, the cheap statement does; where repeats come, they mostly come in numbers.
+        """
+        if not self._repeats_likely:
+            try:
+                async with connection.transaction():
+                    await connection.execute(sql.KEEP_NEW_KEYS, batch_no, numbers)
+            except asyncpg.UniqueViolationError:
+                self._repeats_likely = True
+            else:
+                return []
+        known: list[int] = await connection.fetchval(sql.KEEP_KEYS, batch_no, numbers)
+        self._repeats_likely = bool(known)
+        return known
+
+
+async def _stage(connection: Connection, batch: dict[str, Any]) -> None:
+    done = await connection.copy_to_table("incoming", source=BytesIO(batch["rows"]))
+    if done != f"COPY {batch['events']}":
+        raise ValueError(f"batch {batch['batch']} says that it has {batch['events']} events; {done}")
+
 
 async def _rate_new(
     connection: Connection,
@@ -98,63 +140,39 @@ async def _rate_new(
     batch: dict[str, Any],
     numbers: list[int],
     uses: list[Use],
+    known: list[int],
     contract: Contract,
 ) -> Rated:
-    fresh, known = await _sort_out(connection, batch_no, batch, uses)
-    columns = _columns_of(batch, numbers)
-    kept = await connection.fetch(sql.KEEP_USAGE, batch_no, *_only(fresh, columns)) if fresh else []
-    again = await _keep_seen_again(connection, batch_no, batch, uses, _only(known, columns)) if known else []
-    assert len(fresh) + len(again) == len(batch["use"]), f"batch {batch['batch']}: {len(fresh)} + {len(again)} events"
-    key_of = dict(zip(numbers, map(_charge_key, uses), strict=True))
+    seen = await _keep_seen_again(connection, batch_no, batch["batch"], numbers, known) if known else []
+    kept = await connection.fetch(sql.KEEP_USAGE, batch_no, numbers)
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
+    taken: Counter[str] = Counter()
     for row in kept:
-        quantities[key_of[row["use_no"]]] = add(quantities[key_of[row["use_no"]]], row["quantity"])
+        use = uses[row["use"] - 1]
+        quantities[_charge_key(use)] = add(quantities[_charge_key(use)], row["quantity"])
+        taken[use[0]] += row["events"]
+    if taken.total() + len(seen) != batch["events"]:
+        raise ValueError(
+            f"batch {batch['batch']}: {taken.total()} + {len(seen)} of {batch['events']} events have a use"
+        )
     made = await _charge(connection, contract, quantities)
     await _keep_charges(connection, batch_no, batch["version"], made)
-    conflicts = [row["position"] for row in again if row["conflict"]]
-    repeats = len(again) - len(conflicts)
-    await connection.execute(sql.COUNT_BATCH, batch_no, len(fresh), repeats, len(conflicts))
-    return Rated([(each.key, each.quantity, each.amount) for each in made], conflicts, repeats, again=False)
-
-
-async def _sort_out(
-    connection: Connection, batch_no: int, batch: dict[str, Any], uses: list[Use]
-) -> tuple[list[int], list[int]]:
-    """Enter the events' keys; return the positions, from 1, of the new events and of those that were known."""
-    providers = [use[0] for use in uses]
-    every = range(1, len(batch["use"]) + 1)
-    known = await connection.fetchval(
-        sql.KEEP_KEYS, batch_no, [providers[use] for use in batch["use"]], batch["id"], batch["digest"], len(every)
-    )
-    if not known:
-        return list(every), []
-    again = set(known)
-    return [each for each in every if each not in again], sorted(again)
-
-
-def _columns_of(batch: dict[str, Any], numbers: list[int]) -> list[list[Any]]:
-    names = ("id", "time", "quantity", "resource", "raw_partition", "raw_offset", "received_at")
-    return [
-        list(range(1, len(batch["use"]) + 1)),
-        [numbers[use] for use in batch["use"]],
-        *(batch[name] for name in names),
-    ]
-
-
-def _only(positions: list[int], columns: list[list[Any]]) -> list[list[Any]]:
-    """Return the columns' entries at these positions."""
-    if len(positions) == len(columns[0]):
-        return columns
-    return [[column[position - 1] for position in positions] for column in columns]
+    conflicts = [_conflict(row) for row in seen if row["conflict"]]
+    repeats = len(seen) - len(conflicts)
+    await connection.execute(sql.COUNT_BATCH, batch_no, taken.total(), repeats, len(conflicts))
+    return Rated([(each.key, each.quantity, each.amount) for each in made], conflicts, repeats, taken)
 
 
 async def _keep_seen_again(
-    connection: Connection, batch_no: int, batch: dict[str, Any], uses: list[Use], columns: list[list[Any]]
+    connection: Connection, batch_no: int, batch: str, numbers: list[int], known: list[int]
 ) -> list[asyncpg.Record]:
-    indexes = [position - 1 for position in columns[0]]
-    providers = [uses[batch["use"][index]][0] for index in indexes]
-    digests = [batch["digest"][index] for index in indexes]
-    return await connection.fetch(sql.KEEP_SEEN_AGAIN, batch_no, *columns, providers, digests)
+    await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
+    return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch))
+
+
+def _conflict(row: asyncpg.Record) -> Conflict:
+    place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
+    return Conflict(row["provider"], row["id"], place)
 
 
 async def _charge(connection: Connection, contract: Contract, quantities: dict[ChargeKey, Decimal]) -> list[Charge]:
@@ -210,8 +228,8 @@ async def _stored(connection: Connection, batch: str) -> Rated:
         )
         for row in rows
     ]
-    conflicts = await connection.fetch(sql.STORED_CONFLICTS, uuid.UUID(batch))
-    return Rated(lines, [row["position"] for row in conflicts], 0, again=True)
+    seen = await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch))
+    return Rated(lines, [_conflict(row) for row in seen if row["conflict"]], 0, {}, again=True)
 
 
 def _charge_key(use: Use) -> ChargeKey:

@@ -101,7 +101,7 @@ def reckon_rows(contract: Contract, rows: list[Row]) -> tuple[Bill, list[Rejecti
 def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, Decimal], Counter[str], list[str]]:
     """The plain core, row by row: quantities, counts, and each refusal's sentence."""
     decider = Decider(contract)
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, str], Accepted] = {}
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     counts: Counter[str] = Counter()
     refused = []
@@ -113,7 +113,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
         decided = decider.decide(each["provider"], event, NOW)
         if isinstance(decided, Accepted):
             key = (each["provider"], decided.id)
-            if key in seen and seen[key] == decided.digest:
+            if key in seen and seen[key] == decided:
                 counts["repeats"] += 1
                 continue
             if key in seen:
@@ -122,7 +122,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
             counts[decided.reason] += 1
             refused.append(decided.explanation)
             continue
-        seen[key] = decided.digest
+        seen[key] = decided
         counts["accepted"] += 1
         use = decided.use
         charge_key = ChargeKey(use.award, use.item, use.month, use.tariff, use.subject)

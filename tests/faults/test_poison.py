@@ -2,8 +2,12 @@
 
 import asyncio
 import time
+import uuid
 from decimal import Decimal
 
+import pytest
+
+from services.avro import codec
 from services.kafka import ACCEPTED, CHARGES, Message, Sender
 from tests.pipeline import Pipeline, event
 
@@ -48,3 +52,27 @@ async def test_an_unreadable_message_is_parked_whole_and_the_partition_goes_on(p
     (finding,) = await pipeline.audit()
     assert finding.identity == "no message is parked"
     assert len(finding.breaches) == 16
+
+
+@pytest.mark.parametrize(
+    ("events", "rows"),
+    [
+        (1, b"not a row\n"),
+        (2, b"1\t1\tx\t1456912800000000\t1\t\t0\t0\t1790000000000\n"),  # one row short
+        (1, b"1\t2\tx\t1456912800000000\t1\t\t0\t0\t1790000000000\n"),  # a use that is none
+        (1, b"1\t1\tx\t1456912800000000\tmany\t\t0\t0\t1790000000000\n"),
+        (1, b"1\t1\tx\xff\t1456912800000000\t1\t\t0\t0\t1790000000000\n"),
+    ],
+)
+async def test_a_batch_whose_rows_are_none_is_parked_and_leaves_nothing(pipeline: Pipeline, events: int, rows: bytes):
+    use = {"provider": "alpha", "award": "2/ALPHA", "subject": "EP", "item": "vm", "region": "fr-paris",
+           "month": "2016-03", "tariff": "2016-01-01"}  # fmt: skip
+    batch = {"batch": str(uuid.uuid4()), "version": 1, "accepted_at": 1790000000000000, "uses": [use]}
+    await send(pipeline, Message(ACCEPTED, codec("usage_batch").encode({**batch, "events": events, "rows": rows})))
+    await pipeline.through()
+    (parked,) = await pipeline.fetch(
+        "select count(*) from rating.parked where position($1::bytea in payload) > 0", rows
+    )
+    assert parked[0] >= 1
+    assert await pipeline.fetch("select from rating.batch where batch = $1", uuid.UUID(batch["batch"])) == []
+    assert await pipeline.fetch("select from rating.event where provider = 'alpha' and id like 'x%'") == []

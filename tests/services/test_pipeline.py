@@ -70,6 +70,19 @@ async def test_repeats_cost_nothing_and_conflicts_are_shown(pipeline: Pipeline):
     assert sorted(each["conflict"] for each in known["came_again"]) == [False, False, True]
 
 
+async def test_any_printable_id_is_kept_as_it_is(pipeline: Pipeline):
+    ids = ["a\\b", "\\N", "\\.", "\\t", "é 雪 'quoted' \"twice\"", "\\\\"]
+    sent = [
+        event("beta-north", each, subject="EDA", item="traffic", quantity="0", time="2016-04-02T10:00:00Z")
+        for each in ids
+    ]
+    await pipeline.push("beta-north", [*sent, *sent])
+    await pipeline.through()
+    for each in ids:
+        known = pipeline.json("explain", each, "--provider", "beta-north")
+        assert (known["id"], len(known["came_again"])) == (each, 1)
+
+
 async def test_what_is_refused_is_kept_whole_with_its_reason(pipeline: Pipeline):
     refused = {
         "malformed": [b"\xff\xfe garbage", b"", b"[" * 30_000, b'{"specversion": "1.0", "id": NaN}'],
