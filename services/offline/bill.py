@@ -18,7 +18,6 @@ from duckdb import DuckDBPyConnection
 
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
-from services.contract.money import add
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import Standing, spending, standings
@@ -106,10 +105,7 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     report("adding up")
     database.execute(sql.AGAIN)
     database.execute(sql.ENTER_CONFLICTS, [Reason.CONFLICT.value])
-    quantities = {
-        ChargeKey(*key): add(Decimal(whole), fraction)
-        for *key, whole, fraction in database.execute(sql.QUANTITIES).fetchall()
-    }
+    quantities = {ChargeKey(*key): quantity for *key, quantity in database.execute(sql.QUANTITIES).fetchall()}
     report("settling")
     months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):

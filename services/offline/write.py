@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from services.contract.model import Contract
 from services.contract.money import plain, total
 from services.invoicing.documents import (
@@ -122,4 +124,4 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+    _write_text(path, msgspec.json.format(msgspec.json.encode(data), indent=2).decode() + "\n")
