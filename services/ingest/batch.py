@@ -36,10 +36,12 @@ class Batch:
     def add(self, number: int, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Append an event whose use has that number."""
         self.counts[number - 1] += 1
-        self.rows.append(
-            f"{len(self.rows) + 1}\t{number}\t{_copyable(event.id)}\t{event.time}\t{event.quantity}"
-            f"\t{_copyable(event.resource)}\t{partition}\t{offset}\t{received_at}\n"
+        row = (
+            f"{len(self.rows) + 1}\t{number}\t{event.id}\t{event.time}\t{event.quantity}\t{event.resource}"
+            f"\t{partition}\t{offset}\t{received_at}\n"
         )
+        # Ids and resources are printable, and of all such characters only the backslash means something to COPY.
+        self.rows.append(row.replace("\\", "\\\\") if "\\" in row else row)
 
     def record(self, version: int, accepted_at: int) -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
@@ -83,8 +85,3 @@ class Sorter:
 def partition_of(use: Use, partitions: int) -> int:
     """Return the partition for usage of an award by a payer."""
     return crc32(f"{use.award}|{payer(use.subject)}".encode()) % partitions
-
-
-def _copyable(text: str) -> str:
-    """Write printable text for PostgreSQL's COPY, to which of all printable characters only the backslash matters."""
-    return text.replace("\\", "\\\\") if "\\" in text else text

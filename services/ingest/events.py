@@ -61,7 +61,7 @@ def read(message: bytes) -> UsageEvent | Refusal:
     """Read one event in either form."""
     if refusal := too_large(message):
         return refusal
-    if message[:2] == MARKER:
+    if message.startswith(MARKER):
         return _read_avro(message)
     return read_json(message)
 
@@ -88,12 +88,12 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
     if event.data_base64 is not None:
         return Refusal(Reason.MALFORMED, "both data and data_base64")
     data = event.data
-    quantity = bytes(data.quantity)
-    if quantity[:1] == b'"':
-        quantity = quantity[1:-1] if b"\\" not in quantity else msgspec.json.decode(quantity, type=str).encode()
+    quantity = str(data.quantity, "utf-8", "backslashreplace")
+    if quantity.startswith('"'):
+        quantity = quantity[1:-1] if "\\" not in quantity else msgspec.json.decode(data.quantity, type=str)
     return UsageEvent(
-        event.id, event.source, event.time, event.subject, data.lot, data.item,
-        quantity.decode("utf-8", "backslashreplace"), data.region, data.resource or "", data.corrects or "",
+        event.id, event.source, event.time, event.subject, data.lot, data.item, quantity, data.region,
+        data.resource or "", data.corrects or "",
     )  # fmt: skip
 
 
