@@ -98,7 +98,7 @@ class Door:
 
         Sending the same events again is harmless: an event is known by its id for ever.
         """
-        provider = self._sender(request)
+        provider = await self._sender(request)
         _refuse_encoded(request)
         events = _split(await _body(request), request.headers.get("content-type", ""))
         await _refuse_bad(provider, events)
@@ -117,7 +117,7 @@ class Door:
 
         The list goes on with `after`, the last rejection that was shown; it is empty once there are no more.
         """
-        provider = self._sender(request)
+        provider = await self._sender(request)
         try:
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(_REJECTIONS, provider, max(1, min(limit, 1000)), after)
@@ -126,9 +126,12 @@ class Door:
         shown = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows]
         return JSONResponse({"rejections": shown})
 
-    def _sender(self, request: Request) -> str:
+    async def _sender(self, request: Request) -> str:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        provider = self._ring.provider_of(key.strip()) if scheme.lower() == "bearer" else None
+        try:
+            provider = await self._ring.find(key.strip(), self._pool) if scheme.lower() == "bearer" else None
+        except TRANSIENT as error:
+            raise Problem(503, "Can't tell whose key this is now", "The database does not answer.") from error
         if provider is None:
             raise Problem(401, "No valid API key", "Send Authorization: Bearer with the provider's API key.")
         return provider

@@ -145,8 +145,7 @@ async def test_a_body_of_unknown_length_is_counted_as_it_comes(gateway: Gateway)
 
 async def test_a_revoked_key_is_refused(gateway: Gateway):
     async with gateway.pool.acquire() as connection:
-        gateway.keys["gone"] = await create(connection, "alpha")
-        await gateway.ring.refresh(gateway.pool)
+        gateway.keys["gone"] = await create(connection, "alpha")  # and is valid at once
         assert (await gateway.post(b"[]", provider="gone")).status_code == 202
         stored = await connection.fetch("select key_id, sha256 from ingest.api_key where provider = 'alpha'")
         assert all(gateway.keys["gone"].encode() not in row["sha256"] for row in stored)
@@ -154,6 +153,23 @@ async def test_a_revoked_key_is_refused(gateway: Gateway):
         assert await revoke(connection, newest) == "alpha"
     await gateway.ring.refresh(gateway.pool)
     assert (await gateway.post(b"[]", provider="gone")).status_code == 401
+
+
+async def test_guessing_keys_does_not_load_the_database(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    reads = 0
+    refresh = gateway.ring.refresh
+
+    async def counted(pool: asyncpg.Pool) -> None:
+        nonlocal reads
+        reads += 1
+        await refresh(pool)
+
+    monkeypatch.setattr(gateway.ring, "refresh", counted)
+    for number in range(50):
+        gateway.keys[f"guess {number}"] = f"plf_{number}"
+    answers = await asyncio.gather(*(gateway.post(b"[]", provider=f"guess {number}") for number in range(50)))
+    assert {each.status_code for each in answers} == {401}
+    assert reads <= 2
 
 
 async def test_the_documentation_needs_no_other_host(gateway: Gateway):
