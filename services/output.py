@@ -104,6 +104,11 @@ def euros(amount: Decimal) -> str:
     return f"{amount:,.2f}"
 
 
+def counted(number: int, what: str) -> str:
+    """Write so many of something: 1 line, 2 lines."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def grouped(number: Decimal) -> str:
     """Write a number with all its digits, thousands apart."""
     return f"{Decimal(plain(number)):,f}"

@@ -16,6 +16,7 @@ from services.contract.money import add
 from services.contract.tariff import Step, charge
 from services.ingest.events import read
 from services.invoicing.settle import Share, pool_parts
+from services.kafka import raw_topic
 from services.postgres import Connection
 from services.reasons import Refusal
 
@@ -70,6 +71,7 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
         return found
     contract = await contract_store.load_version(connection, event["version"])
     found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
+    found["event"]["topic"] = raw_topic(provider)
     found["price"] = await _priced(connection, contract, event)
     found["payers"] = await _payers(connection, contract, event, Share(event["quantity"], found["price"]["amount"]))
     return found

@@ -19,7 +19,7 @@ from services.offline.bill import Bill, bill, read_usage
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import summary, write
-from services.output import Column, JsonOption, console, errors, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
 from services.reasons import TEXTS, Reason
 
 _CAME_IN = [Column("what", "what"), Column("events", "events", right=True)]
@@ -79,9 +79,9 @@ def bill_command(
         print_json(summary(agreed, read, made))
     else:
         _show(agreed, made)
-        console.print(f"\n{files} files in {out}", highlight=False, markup=False)
+        console.print(f"\n{counted(files, 'file')} in {out}", highlight=False, markup=False)
         if gone:
-            console.print(f"{gone} files of an earlier bill there are gone", highlight=False)
+            console.print(f"{counted(gone, 'file')} of an earlier bill there went", highlight=False)
         _warn(made, left_out)
     if made.read and not made.accepted:
         fail("nothing of the usage could be billed: rejections.csv says why")
@@ -134,7 +134,8 @@ def _show(contract: Contract, made: Bill) -> None:
     ]
     show(totals, _TOTALS, title=f"\nStatements, {contract.currency}")
     whole = total(each.total for statements in made.statements.values() for each in statements)
-    console.print(f"{len(totals)} statements, {euros(whole)} {contract.currency}", style="bold", highlight=False)
+    heads = counted(len(totals), "statement")
+    console.print(f"{heads}, {euros(whole)} {contract.currency}", style="bold", highlight=False)
     ceilings = [
         {
             "level": each.key.level.value,

@@ -38,7 +38,7 @@ def explain_command(
 
 
 def _facts(event: dict[str, Any], price: dict[str, Any]) -> None:
-    place = f"usage.raw partition {event['raw_partition']} offset {event['raw_offset']}"
+    place = f"{event['topic']} partition {event['raw_partition']} offset {event['raw_offset']}"
     used = f"{text(event['quantity'])} of {event['item']} by {event['subject']} in {event['region']}"
     meter = "the whole contract" if price["meter_scope"] == EVERYONE else price["meter_scope"]
     rows = [

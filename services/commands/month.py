@@ -17,7 +17,7 @@ from services.invoicing.ceilings import Standing
 from services.invoicing.close import CloseError, Invoice, close_month
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
 from services.invoicing.read import ceilings_of, statements_of
-from services.output import Column, JsonOption, console, euros, fail, grouped, print_json, show
+from services.output import Column, JsonOption, console, counted, euros, fail, grouped, print_json, show
 from services.postgres import Connection
 
 T = TypeVar("T")
@@ -32,7 +32,8 @@ TOTAL_COLUMNS = [
 ]  # fmt: skip
 LINE_COLUMNS = [
     Column("award", "award", whole=True), Column("item", "item", whole=True), Column("department", "dept"),
-    Column("pool", "pool"), Column("usage_month", "month", whole=True), Column("quantity", "quantity", right=True),
+    Column("pool", "pool"), Column("used", "of month", whole=True), Column("tariff", "prices of", whole=True),
+    Column("quantity", "quantity", right=True),
     Column("unit", "unit", cut=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
@@ -142,9 +143,8 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
     show(rows, TOTAL_COLUMNS if any(row["number"] for row in rows) else TOTAL_COLUMNS[1:], title=title, as_json=as_json)
     if not as_json:
         whole = sum((each.statement.total for each in invoices), Decimal(0))
-        console.print(
-            f"{len(invoices)} institutions, {euros(whole)} {contract.currency}", style="bold", highlight=False
-        )
+        heads = counted(len(invoices), "institution")
+        console.print(f"{heads}, {euros(whole)} {contract.currency}", style="bold", highlight=False)
         show_rounding(contract, invoices)
 
 
@@ -155,7 +155,8 @@ def show_rounding(contract: Contract, invoices: list[Invoice]) -> None:
     if rounding:
         lines = sum(len(each.statement.lines) for each in invoices)
         console.print(
-            f"{plain(exact)} {contract.currency} spent; {lines} lines, each rounded once, make {plain(rounding)}",
+            f"{plain(exact)} {contract.currency} in the ledger; {counted(lines, 'line')}, each rounded once: "
+            f"{plain(rounding) if rounding < 0 else '+' + plain(rounding)}",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -190,6 +191,7 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         rows = [
             line_row(contract, each.statement, line)
             | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
+            | {"used": line.key.month if line.key.month != month else ""}
             for line in each.statement.lines
         ]
         filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]

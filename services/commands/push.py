@@ -15,7 +15,7 @@ from services.ingest.push import Pushed, PushError, Report, avro_event, cloud_ev
 from services.offline.lines import Unread
 from services.offline.readers import events, read_mapping
 from services.offline.source import Format, UsageFileError
-from services.output import JsonOption, console, errors, fail, print_json
+from services.output import JsonOption, console, counted, errors, fail, print_json
 from services.reasons import TEXTS, Reason
 
 REFUSED_SHOWN = 20
@@ -56,9 +56,9 @@ def push_command(
         fail("that is no API key: it has characters that none has", 2)
     try:
         read = events(files, form, read_mapping(mapping) if mapping else None)
-        foreign: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
         if own or kafka is None:
-            read = _of(provider, read, None if own else foreign)
+            read = _of(provider, read, refused, own=own, whole=kafka is None)
         messages = _messages(read, batch, as_avro=avro and kafka is not None)
         with _progress() as report:
             if kafka is not None:
@@ -69,24 +69,38 @@ def push_command(
         fail(str(error))
     except (PushError, KafkaError, OSError) as error:
         fail(str(error), 3)
-    pushed.refused.extend(foreign)
+    pushed.refused.extend(refused)
     _show(pushed, as_json=as_json)
     if pushed.refused:
         raise typer.Exit(1)
 
 
 def _of(
-    provider: str, read: Iterator[list[UsageEvent | Unread]], foreign: list[dict[str, Any]] | None
+    provider: str,
+    read: Iterator[list[UsageEvent | Unread]],
+    refused: list[dict[str, Any]],
+    *,
+    own: bool,
+    whole: bool,
 ) -> Iterator[list[UsageEvent | Unread]]:
-    """Leave out what names another provider, and note it where asked to: it is not pushed, whosever the key is."""
+    """Leave out what names another provider, noting it unless only `own` events are wanted.
+
+    With `whole`, what is no event is left out and noted, too; a topic takes it, and keeps it as a rejection.
+    """
     for chunk in read:
         mine: list[UsageEvent | Unread] = []
         for each in chunk:
-            if isinstance(each, Unread) or each.source == f"/providers/{provider}":
+            if isinstance(each, Unread):
+                if whole:
+                    what = {"id": None, "line": each.line, "reason": each.refusal.reason.value}
+                    refused.append({**what, "explanation": each.refusal.explanation})
+                else:
+                    mine.append(each)
+            elif each.source == f"/providers/{provider}":
                 mine.append(each)
-            elif foreign is not None:
+            elif not own:
                 found = f"{TEXTS[Reason.WRONG_PROVIDER]}: source {each.source!r} pushed as {provider!r}"
-                foreign.append({"id": each.id, "reason": Reason.WRONG_PROVIDER.value, "explanation": found})
+                refused.append({"id": each.id, "reason": Reason.WRONG_PROVIDER.value, "explanation": found})
         yield mine
 
 
@@ -126,12 +140,16 @@ class _progress:  # noqa: N801 used as a function
         self._bar.stop()
 
 
+def _name(refused: dict[str, Any]) -> str:
+    return str(refused.get("id") or (f"line {refused['line']}" if "line" in refused else "no id"))
+
+
 def _show(pushed: Pushed, *, as_json: bool) -> None:
     if as_json:
         print_json({"taken": pushed.taken, "refused": pushed.refused})
         return
-    console.print(f"{pushed.taken:,} events taken, {len(pushed.refused):,} refused", highlight=False)
+    console.print(f"{counted(pushed.taken, 'event')} taken, {len(pushed.refused):,} refused", highlight=False)
     for each in pushed.refused[:REFUSED_SHOWN]:
-        console.print(f"  {each.get('id') or 'no id'}: {each['explanation']}", markup=False, highlight=False)
+        console.print(f"  {_name(each)}: {each['explanation']}", markup=False, highlight=False)
     if len(pushed.refused) > REFUSED_SHOWN:
         console.print(f"  and {len(pushed.refused) - REFUSED_SHOWN:,} more")

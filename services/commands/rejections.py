@@ -88,9 +88,9 @@ def summarise(
     for row in rows:
         row["text"] = TEXTS[Reason(row["reason"])]
     columns = [
-        Column("reason", "reason"), Column("provider", "provider"), Column("events", "events", right=True),
-        Column("messages", "messages", right=True), Column("last", "last received", whole=True),
-        Column("text", "which means"),
+        Column("reason", "reason", whole=True), Column("provider", "provider", whole=True),
+        Column("events", "events", right=True), Column("messages", "messages", right=True),
+        Column("last", "last received", whole=True), Column("text", "which means", cut=True),
     ]  # fmt: skip
     show(rows, columns, title="Rejections", as_json=as_json)
 

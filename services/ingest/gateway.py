@@ -123,8 +123,7 @@ class Door:
                 rows = await connection.fetch(_REJECTIONS, provider, max(1, min(limit, 1000)), after)
         except TRANSIENT as error:
             raise Problem(503, "Can't be read now", "The database does not answer.") from error
-        shown = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows]
-        return JSONResponse({"rejections": shown})
+        return Response(msgspec.json.encode({"rejections": [dict(row) for row in rows]}), media_type="application/json")
 
     async def _sender(self, request: Request) -> str:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")

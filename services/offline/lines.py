@@ -16,6 +16,7 @@ class Unread(NamedTuple):
 
     payload: bytes
     refusal: Refusal
+    line: int
 
 
 class Line(NamedTuple):
@@ -32,7 +33,7 @@ def batches(source: Source) -> Iterator[list[Line]]:
         with source.open() as file:
             for number, line in _lines(file):
                 read_as = read(line)
-                batch.append(Line(number, Unread(line, read_as) if isinstance(read_as, Refusal) else read_as))
+                batch.append(Line(number, Unread(line, read_as, number) if isinstance(read_as, Refusal) else read_as))
                 if len(batch) == BATCH_SIZE:
                     yield batch
                     batch = []

@@ -56,7 +56,7 @@ def bad_rows(database: DuckDBPyConnection, source: Source) -> list[Line]:
         if kind == "UNQUOTED VALUE" and "\n" in text.strip():
             raise source.error(f"line {number}: a quote that is opened here is never closed")
         reason = Reason.TOO_LARGE if kind == "LINE SIZE OVER MAXIMUM" else Reason.MALFORMED
-        found.append(Line(number, Unread(text.strip().encode(), Refusal(reason, why))))
+        found.append(Line(number, Unread(text.strip().encode(), Refusal(reason, why), number)))
     return found
 
 

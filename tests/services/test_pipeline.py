@@ -226,7 +226,7 @@ async def test_pushing_says_whose_topic_is_missing(pipeline: Pipeline, tmp_path)
     key = pipeline.json("keys", "create", "alpha")["key"]
     words = ["push", str(file), "--url", pipeline.gateway, "--key", key, "--provider"]
     assert "pushed as 'beta-north'" in pipeline.command(*words, "beta-north", status=1)
-    assert "1 events taken" in pipeline.command(*words, "alpha")
+    assert "1 event taken" in pipeline.command(*words, "alpha")
 
 
 async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
