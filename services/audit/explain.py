@@ -101,10 +101,10 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "meter_scope": charged["scope"],
         "meter_before": before,
         "meter_after": after,
-        "amount": charge(price.model, before, after),
+        "amount": charge(price, before, after),
         "currency": contract.currency,
-        "steps_before": [_step(step) for step in price.model.steps(before)],
-        "steps_after": [_step(step) for step in price.model.steps(after)],
+        "steps_before": [_step(step) for step in price.steps(before)],
+        "steps_after": [_step(step) for step in price.steps(after)],
     }
 
 

@@ -139,7 +139,7 @@ async def _meters(connection: Connection, contract: Contract) -> tuple[str, ...]
     for row in await connection.fetch("select award, item, month, tariff, scope, quantity, amount from rating.meter"):
         key = MeterKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["scope"])
         try:
-            right = price_of(contract, key).model.amount(row["quantity"])
+            right = price_of(contract, key).amount(row["quantity"])
         except KeyError as error:
             breaches.append(f"meter {'/'.join(key)}: the contract has no price for it any more ({error})")
             continue

@@ -7,7 +7,6 @@ from typing import Any
 
 from services.contract.model import AllocationKey, Contract, Tariff
 from services.contract.money import plain
-from services.contract.tariff.graduated import Graduated
 from services.contract.tariff.per_unit import PerUnit
 from services.output import Column, console, euros, show
 
@@ -69,7 +68,13 @@ def as_data(contract: Contract) -> dict[str, Any]:
 
 def _tariff(tariff: Tariff) -> dict[str, Any]:
     prices = {
-        item: {"model": price.model.kind, "scope": price.scope, **asdict(price.model)}  # type: ignore[call-overload]
+        item: {
+            "model": price.model.kind,
+            "scope": price.scope,
+            "free": price.free,
+            "percent_of_list": price.percent_of_list,
+            **asdict(price.model),  # type: ignore[call-overload]
+        }
         for item, price in tariff.prices.items()
     }
     return {"award": tariff.award, "valid_from": tariff.valid_from, "prices": prices}
@@ -142,21 +147,9 @@ def _price_rows(contract: Contract, tariff: Tariff) -> Iterator[dict[str, Any]]:
         yield {
             "item": item,
             "unit": contract.items[item].unit,
-            "price": _price_text(price.model),
+            "price": price.brief(),
             "scope": price.scope.value if tiered else "",
         }
-
-
-def _price_text(model: object) -> str:
-    """Write a price in one line: 0.09 up to 1000, then 0.07."""
-    if isinstance(model, PerUnit):
-        return plain(model.price)
-    if isinstance(model, Graduated):
-        return ", then ".join(
-            plain(tier.price) + (f" up to {plain(tier.up_to)}" if tier.up_to is not None else "")
-            for tier in model.tiers
-        )
-    return str(model)
 
 
 def _print_customers(contract: Contract) -> None:

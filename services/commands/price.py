@@ -1,34 +1,50 @@
 """plafond price: what a quantity costs, and how that comes about."""
 
+import csv
+import sys
+import tomllib
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from services.commands.contract_file import contract_in
-from services.contract.model import Award, Contract, Tariff
+from services.contract.model import Award, Contract, Price, Tariff
 from services.contract.money import ZERO, add, plain
 from services.contract.months import midnight
+from services.contract.problems import Problem
+from services.contract.reading import Section
 from services.contract.tariff import Step, charge
+from services.contract.tariff.tariffs import read_price
 from services.ingest.decide import read_quantity
 from services.output import Column, JsonOption, console, fail, print_json, show
 from services.reasons import Refusal
 
 _STEPS = [
     Column("what", "part"), Column("quantity", "quantity", right=True), Column("price", "price", right=True),
-    Column("amount", "amount", right=True),
+    Column("per", "per"), Column("amount", "amount", right=True),
 ]  # fmt: skip
 
 
 def price_command(
-    contract: Annotated[Path, typer.Option(help="The contract file.", metavar="FILE")],
-    award: Annotated[str, typer.Option(help="Lot and supplier, like 2/CTA.")],
-    item: Annotated[str, typer.Option(help="The item's code.")],
-    quantity: Annotated[str, typer.Option(help="How much, in the item's unit.")],
+    contract: Annotated[Path | None, typer.Option(help="The contract file.", metavar="FILE")] = None,
+    award: Annotated[str | None, typer.Option(help="With --contract: lot and supplier, like 2/CTA.")] = None,
+    item: Annotated[str | None, typer.Option(help="With --contract: the item's code.")] = None,
+    tariff: Annotated[
+        Path | None, typer.Option(help="Instead of a contract: a file with one item's price.", metavar="FILE")
+    ] = None,
+    quantity: Annotated[str | None, typer.Option(help="How much, in the item's unit.")] = None,
     before: Annotated[str, typer.Option(help="How much the meter shows already in this month.")] = "0",
+    meters: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of --quantity: CSV with quantity and maybe before; - is standard input.", metavar="CSV"
+        ),
+    ] = None,
     day: Annotated[
         datetime | None,
         typer.Option(
@@ -39,48 +55,131 @@ def price_command(
 ) -> None:
     """Print what a quantity of an item costs, and how that amount comes about.
 
+    The price is an item's in a contract, or the one in a file with the same keys as in a contract. With --meters every
+    row of a CSV file comes out again with its amount.
+
     Examples:
 
     `plafond price --contract deploy/contracts/cloud-i.toml --award 2/CTA --item vm.small --quantity 1234.5`
 
     `plafond price --contract cloud-i.toml --award 2/CTA --item vm.small --quantity 10 --before 1000 --date 2016-03-01`
-    """
-    agreed = contract_in(contract)
-    amounts = [_number("--quantity", quantity), _number("--before", before)]
-    when = day.date() if day else min(max(datetime.now(UTC).date(), agreed.starts), agreed.ends - timedelta(days=1))
-    tariff = _tariff(agreed, _award(agreed, award), when)
-    found = _priced(agreed, tariff, item, *amounts)
+
+    `plafond price --tariff offer.toml --quantity 250 --json`
+
+    `plafond price --tariff offer.toml --meters meters.csv > priced.csv`
+    """  # fmt: skip
+    if (contract is None) == (tariff is None):
+        fail("give a --contract or a --tariff", 2)
+    if (quantity is None) == (meters is None):
+        fail("give a --quantity or --meters", 2)
+    if tariff is not None:
+        price, about = _price_in(tariff), dict[str, Any]()
+    else:
+        assert contract is not None, "checked above"
+        if award is None or item is None:
+            fail("with --contract, give the --award and the --item", 2)
+        price, about = _agreed(contract_in(contract), award, item, day.date() if day else None)
+    if meters is not None:
+        _price_meters(price, meters, as_json=as_json)
+        return
+    amounts = [_number("--quantity", quantity or ""), _number("--before", before)]
+    found = _priced(price, *amounts) | about
     if as_json:
         print_json(found)
-        return
-    unit, currency = agreed.items[item].unit, agreed.currency
-    heading = f"{item} under {award}, tariff from {tariff.valid_from}, {found['model']}"
-    console.print(heading, style="bold", highlight=False, markup=False)
+    else:
+        _show(found)
+
+
+def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
+    """Return the amount and its reckoning, as plain data."""
+    after = add(before, quantity)
+    return {
+        "amount": charge(price, before, after),
+        "model": price.model.kind,
+        "price": price.brief(),
+        "quantity": quantity,
+        "before": before,
+        "after": after,
+        "steps_before": _rows(price.steps(before)) if before else [],
+        "steps": _rows(price.steps(after)),
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    unit, currency = found.get("unit", "units"), found.get("currency", "")
+    where = f"{found['item']} under {found['award']}, tariff from {found['tariff']}, " if "item" in found else ""
+    console.print(f"{where}{found['model']}: {found['price']}", style="bold", highlight=False, markup=False)
     if found["before"]:
         show(found["steps_before"], _STEPS, title=f"\nBefore: {plain(found['before'])} {unit}")
     show(found["steps"], _STEPS, title=f"\nAfter: {plain(found['after'])} {unit}")
-    console.print(f"\n{quantity} {unit} cost {plain(found['amount'])} {currency}", style="bold", highlight=False)
+    console.print(
+        f"\n{plain(found['quantity'])} {unit} cost {plain(found['amount'])} {currency}".rstrip(),
+        style="bold", highlight=False,
+    )  # fmt: skip
 
 
-def _priced(contract: Contract, tariff: Tariff, item: str, quantity: Decimal, before: Decimal) -> dict[str, Any]:
-    """Return the amount and its reckoning, as plain data."""
+def _price_meters(price: Price, path: str, *, as_json: bool) -> None:
+    try:
+        if path == "-":
+            _write_meters(price, sys.stdin, "standard input", as_json=as_json)
+        else:
+            with Path(path).open(encoding="utf-8-sig", newline="") as file:
+                _write_meters(price, file, path, as_json=as_json)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        fail(f"{path}: can't be read: {error}")
+
+
+def _write_meters(price: Price, file: TextIO, name: str, *, as_json: bool) -> None:
+    """Write every row with its amount; where one can't be priced, its line is named and none is written."""
+    reader = csv.DictReader(file, strict=True)
+    if reader.fieldnames is None or "quantity" not in reader.fieldnames:
+        fail(f"{name}: no column quantity; wanted quantity, and maybe before and others")
+    rows = list(_meters(price, reader, name))
+    if as_json:
+        print_json(rows)
+        return
+    writer = csv.DictWriter(sys.stdout, [*reader.fieldnames, "amount"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _meters(price: Price, reader: "csv.DictReader[str]", name: str) -> Iterator[dict[str, Any]]:
+    for row in reader:
+        place = f"{name}: line {reader.line_num}"
+        if None in row or None in row.values():
+            fail(f"{place}: not as many fields as the header has")
+        before = _number(f"{place}: before", row.get("before") or "0", 1)
+        after = add(before, _number(f"{place}: quantity", row["quantity"], 1))
+        yield {**row, "amount": plain(charge(price, before, after))}
+
+
+def _price_in(path: Path) -> Price:
+    """Read a file with one item's price; every mistake in it is shown."""
+    try:
+        table = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        fail(f"{path}: can't be read: {error}")
+    problems: list[Problem] = []
+    price = read_price(Section(table, "", problems), path.stem)
+    if problems or price is None:
+        fail("\n".join(f"{path}: {problem}" for problem in problems))
+    return price
+
+
+def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:
+    """Return an item's price in the tariff in force, and what the contract says around it."""
+    when = day or min(max(datetime.now(UTC).date(), contract.starts), contract.ends - timedelta(days=1))
+    tariff = _tariff(contract, _award(contract, award), when)
     if item not in tariff.prices:
         _unknown("item", item, f"priced by {tariff.award} from {tariff.valid_from}", sorted(tariff.prices))
-    model = tariff.prices[item].model
-    after = add(before, quantity)
-    return {
-        "amount": charge(model, before, after),
+    about = {
         "currency": contract.currency,
         "award": tariff.award,
         "item": item,
         "unit": contract.items[item].unit,
         "tariff": tariff.valid_from,
-        "model": model.kind,
-        "before": before,
-        "after": after,
-        "steps_before": _rows(model.steps(before)) if before else [],
-        "steps": _rows(model.steps(after)),
     }
+    return tariff.prices[item], about
 
 
 def _rows(steps: list[Step]) -> list[dict[str, Any]]:
@@ -105,10 +204,10 @@ def _tariff(contract: Contract, award: Award, day: date) -> Tariff:
     return tariff
 
 
-def _number(option: str, text: str) -> Decimal:
+def _number(what: str, text: str, status: int = 2) -> Decimal:
     read = read_quantity(text)
     if isinstance(read, Refusal):
-        fail(f"{option}: {read.explanation}", 2)
+        fail(f"{what}: {read.explanation}", status)
     return Decimal(read) if read else ZERO
 
 

@@ -23,7 +23,7 @@ class ChargeKey(NamedTuple):
 
 
 class MeterKey(NamedTuple):
-    """`scope` is an institution or pool, or EVERYONE where the tiers are reached together by the whole contract."""
+    """`scope` is an institution, department or pool, or EVERYONE where all reach the tiers together."""
 
     award: str
     item: str
@@ -39,5 +39,5 @@ def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
 
 def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
     """Return the meter that a charge key runs up."""
-    scope = EVERYONE if price_of(contract, key).scope is Scope.CONTRACT else payer(key.subject)
-    return MeterKey(key.award, key.item, key.month, key.tariff, scope)
+    scopes = {Scope.INSTITUTION: payer(key.subject), Scope.DEPARTMENT: key.subject, Scope.CONTRACT: EVERYONE}
+    return MeterKey(key.award, key.item, key.month, key.tariff, scopes[price_of(contract, key).scope])

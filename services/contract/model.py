@@ -13,15 +13,16 @@ from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from services.contract.money import CURRENCY_DIGITS
+from services.contract.money import CURRENCY_DIGITS, HUNDRED, ZERO, plain, subtract
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
-from services.contract.tariff import ChargeModel
+from services.contract.tariff import ChargeModel, Step
 
 
 class Scope(StrEnum):
     """Whose quantities run up the same meter, and so reach its tiers together."""
 
     INSTITUTION = "institution"
+    DEPARTMENT = "department"
     CONTRACT = "contract"
 
 
@@ -100,11 +101,36 @@ class Award:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """One item's price in a tariff."""
+    """One item's price in a tariff: a charge model, and what goes before it.
+
+    The first `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
+    list, worked in already.
+    """
 
     item: str
     scope: Scope
     model: ChargeModel
+    free: Decimal = ZERO
+    percent_of_list: Decimal = HUNDRED
+
+    def amount(self, quantity: Decimal) -> Decimal:
+        """Return the price of a cumulative quantity, exact; nothing costs nothing."""
+        return self.model.amount(subtract(quantity, self._without_charge(quantity)))
+
+    def steps(self, quantity: Decimal) -> list[Step]:
+        """Return the reckoning of `amount`, line by line; the lines add up to it."""
+        free = self._without_charge(quantity)
+        steps = self.model.steps(subtract(quantity, free))
+        return [Step(f"free, up to {plain(self.free)}", free, ZERO, ZERO), *steps] if self.free else steps
+
+    def brief(self) -> str:
+        """Return the price in one line, for a price list."""
+        free = f"{plain(self.free)} free, then " if self.free else ""
+        listed = "" if self.percent_of_list == HUNDRED else f" ({plain(self.percent_of_list)} % of the list)"
+        return f"{free}{self.model.brief()}{listed}"
+
+    def _without_charge(self, quantity: Decimal) -> Decimal:
+        return max(ZERO, min(quantity, self.free))
 
 
 @dataclass(frozen=True, slots=True)

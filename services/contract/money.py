@@ -16,6 +16,7 @@ QUANTITY_LIMIT = Decimal(10) ** 15
 PRICE_LIMIT = Decimal(10) ** 9
 
 ZERO = Decimal(0)
+HUNDRED = Decimal(100)
 EXACT = decimal.Context(
     prec=200,
     Emin=-999,
@@ -54,6 +55,12 @@ def total(amounts: Iterable[Decimal]) -> Decimal:
 def round_half_up(amount: Decimal, digits: int) -> Decimal:
     """Round half away from zero to `digits` decimals, as the contract says a line is rounded (EN 16931: half up)."""
     return amount.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_ROUNDING)
+
+
+def started(quantity: Decimal, size: Decimal) -> Decimal:
+    """Return how many parts of a size a quantity has started: its ratio, rounded up to a whole number."""
+    parts, rest = EXACT.divmod(quantity, size)  # rounds towards zero, which is up for a quantity below zero
+    return EXACT.add(parts, Decimal(1)) if rest > 0 else parts
 
 
 def quotient(left: Decimal, right: Decimal) -> Decimal:

@@ -13,7 +13,17 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from services.contract.money import PRICE_DIGITS, PRICE_LIMIT, QUANTITY_DIGITS, QUANTITY_LIMIT, decimals
+from services.contract.money import (
+    HUNDRED,
+    PRICE_DIGITS,
+    PRICE_LIMIT,
+    QUANTITY_DIGITS,
+    QUANTITY_LIMIT,
+    ZERO,
+    decimals,
+    multiply,
+    plain,
+)
 from services.contract.problems import Problem, one_of, show
 
 CODE_PATTERN = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?\Z")
@@ -30,11 +40,15 @@ __all__ = ["CODE_FORM", "CODE_PATTERN", "Problem", "Section"]
 
 @dataclass(slots=True)
 class Section:
-    """A table being read; `problems` is shared by all sections of one file."""
+    """A table being read; `problems` is shared by all sections of one file.
+
+    Its prices are list prices, of which `percent` per cent are due.
+    """
 
     table: Mapping[str, Any]
     place: str
     problems: list[Problem]
+    percent: Decimal = HUNDRED
     _seen: set[str] = field(default_factory=set)
 
     def problem(self, key: str, found: str, wanted: str) -> None:
@@ -141,9 +155,17 @@ class Section:
         """Return an amount above zero with at most 2 decimals: a ceiling or a budget."""
         return self.number(key, 2, Decimal("0.01"), MONEY_MAX, required=required)
 
-    def price(self, key: str) -> Decimal | None:
-        """Return a price of one unit: zero or more, at most 12 decimals."""
-        return self.number(key, PRICE_DIGITS, Decimal(0), PRICE_LIMIT)
+    def price(self, key: str, *, required: bool = True) -> Decimal | None:
+        """Return a price as it is due: zero or more, at most 12 decimals."""
+        listed = self.number(key, PRICE_DIGITS, ZERO, PRICE_LIMIT, required=required)
+        if listed is None or self.percent == HUNDRED:
+            return listed
+        price = multiply(listed, multiply(self.percent, Decimal("0.01")))
+        if decimals(price) > PRICE_DIGITS:
+            self.problem(key, f"{plain(listed)}, of which {plain(self.percent)} % are {plain(price)}",
+                         f"a price that has at most {PRICE_DIGITS} decimals then, too")  # fmt: skip
+            return None
+        return price
 
     def quantity(self, key: str, *, required: bool = True) -> Decimal | None:
         """Return a quantity: zero or more, at most 15 decimals."""
@@ -212,7 +234,7 @@ class Section:
 
     def inside(self, key: str, table: Mapping[str, Any]) -> "Section":
         """Return a section for a table inside this one."""
-        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems)
+        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems, self.percent)
 
     def done(self) -> None:
         """Note every key that nothing asked for: a misspelt key must not be passed over."""

@@ -15,7 +15,7 @@ from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.model import AllocationKey, Contract, Pool
 from services.contract.money import QUANTITY_DIGITS, ZERO, add, total
 from services.contract.split import equal_parts, split
-from services.contract.tariff import ChargeModel
+from services.contract.tariff import Priced
 
 
 class PostingKey(NamedTuple):
@@ -68,21 +68,21 @@ def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict
         meters[meter_of(contract, key)][key] = quantities[key]
     owed: dict[ChargeKey, Share] = {}
     for meter, uses in meters.items():
-        parts = meter_parts(price_of(contract, meter).model, {key.subject: uses[key] for key in uses})
+        parts = meter_parts(price_of(contract, meter), {key.subject: uses[key] for key in uses})
         owed |= {key: Share(uses[key], parts[key.subject]) for key in uses}
     return owed
 
 
-def meter_parts(model: ChargeModel, uses: Mapping[str, Decimal]) -> dict[str, Decimal]:
+def meter_parts(price: Priced, uses: Mapping[str, Decimal]) -> dict[str, Decimal]:
     """Share a meter's amount among the subjects that ran it up.
 
     Each pays the price of its own quantity where these add up to the whole, as they do with a price per
     unit. Where tiers were reached together, all pay the same average price; and where the quantities
     cancel out, equal parts.
     """
-    alone = {subject: model.amount(quantity) for subject, quantity in uses.items()}
+    alone = {subject: price.amount(quantity) for subject, quantity in uses.items()}
     together = total(uses.values())
-    whole = model.amount(together)
+    whole = price.amount(together)
     if total(alone.values()) == whole:
         return alone
     if together == 0:

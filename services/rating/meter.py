@@ -41,6 +41,6 @@ def charges(
         meter = meter_of(contract, key)
         before = running.get(meter, ZERO)
         after = add(before, quantities[key])
-        made.append(Charge(key, meter, before, quantities[key], charge(price_of(contract, key).model, before, after)))
+        made.append(Charge(key, meter, before, quantities[key], charge(price_of(contract, key), before, after)))
         running[meter] = after
     return made

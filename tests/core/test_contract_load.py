@@ -78,7 +78,7 @@ def test_the_sample_prices_what_the_demo_uses_under_every_award():
     for tariff in contract.tariffs:
         assert {"vcpu.hour", "memory.gib-hour"} <= set(tariff.prices), tariff.award
     prices = [price for tariff in contract.tariffs for price in tariff.prices.values()]
-    assert {price.scope for price in prices if price.model.kind == "graduated"} == set(Scope)
+    assert {price.scope for price in prices if price.model.kind == "graduated"} == {Scope.INSTITUTION, Scope.CONTRACT}
     assert {str(each.valid_from) for each in contract.tariffs_by_award["2/CTA"]} == {"2016-01-01", "2016-03-15"}
     assert "invented" in SAMPLE.lower()
 
@@ -208,11 +208,11 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "unknown model": (
         'model = "per_unit"', 'model = "per-unit"', "tariffs[1/ALPHA 2016-01-01].prices[vm].model", "'per-unit'",
-        "one of per_unit, graduated",
+        "one of per_unit, graduated, volume, package, stairstep",
     ),
     "unknown scope": (
         'scope = "contract"', 'scope = "lot"', "tariffs[2/BETA 2016-01-01].prices[traffic].scope", "'lot'",
-        "one of institution, contract",
+        "one of institution, department, contract",
     ),
     "float with too many digits": (
         'price = "0.10"', "price = 0.1000000000001", "tariffs[1/ALPHA 2016-01-01].prices[vm].price",

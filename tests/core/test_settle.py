@@ -16,9 +16,30 @@ from services.invoicing.ceilings import CeilingKey, Level, spending
 from services.invoicing.settle import PostingKey, Share, pool_weights, settle
 from services.invoicing.statement import statements
 
+EVERY_MODEL = """
+[[tariffs]]
+award = "2/BETA"
+valid_from = 2016-03-15
+[tariffs.prices.vm]
+model = "volume"
+scope = "department"
+tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05", fee = "2" }]
+[tariffs.prices.traffic]
+model = "package"
+scope = "contract"
+free = "5.5"
+size = "1000"
+price = "9.50"
+[tariffs.prices.disk]
+model = "stairstep"
+percent_of_list = "92.5"
+tiers = [{ up_to = "10", price = "1" }, { price = "7" }]
+"""
+
 
 def small() -> Contract:
-    loaded = load((Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8"))
+    text = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
+    loaded = load(text + EVERY_MODEL)
     assert isinstance(loaded, Contract), loaded
     return loaded
 
@@ -61,7 +82,7 @@ def test_the_shares_of_each_award_add_up_to_the_price_of_its_meters(quantities: 
         meters[meter_of(CONTRACT, key)] = add(meters[meter_of(CONTRACT, key)], quantity)
     priced: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for meter, quantity in meters.items():
-        priced[meter.award] = add(priced[meter.award], price_of(CONTRACT, meter).model.amount(quantity))
+        priced[meter.award] = add(priced[meter.award], price_of(CONTRACT, meter).amount(quantity))
     owed: dict[str, Decimal] = defaultdict(lambda: ZERO)
     for posting, share in settle(CONTRACT, quantities, CONTRACT.pools).items():
         owed[posting.award] = add(owed[posting.award], share.amount)

@@ -1,19 +1,28 @@
 """Charge models: the charges of any events, in any order, add up to the price of their sum."""
 
 import random
+import re
+import tomllib
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.contract.model import Price, Scope
 from services.contract.money import ZERO, multiply, total
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import ChargeModel, Step, charge
-from services.contract.tariff.graduated import Graduated, Tier
+from services.contract.tariff.graduated import Graduated
 from services.contract.tariff.models import MODELS
+from services.contract.tariff.package import Package
 from services.contract.tariff.per_unit import PerUnit
+from services.contract.tariff.stairstep import Stairstep
+from services.contract.tariff.tariffs import read_price
+from services.contract.tariff.tiers import Tier
+from services.contract.tariff.volume import Volume
 
 PRICES = st.decimals(0, 10**9, places=12)
 BOUNDS = st.lists(st.decimals(Decimal("1e-15"), 10**6, places=15), max_size=5, unique=True).map(sorted)
@@ -21,13 +30,23 @@ QUANTITIES = st.decimals(-(10**6), 10**6, places=15)
 
 
 @st.composite
-def graduated(draw: st.DrawFn) -> Graduated:
+def tiers(draw: st.DrawFn, *, fees: bool = True) -> tuple[Tier, ...]:
     bounds = [*draw(BOUNDS), None]
-    return Graduated(tuple(Tier(bound, draw(PRICES)) for bound in bounds))
+    return tuple(Tier(bound, draw(PRICES), draw(PRICES) if fees else ZERO) for bound in bounds)
 
 
-EACH_MODEL: dict[str, st.SearchStrategy[ChargeModel]] = {"per_unit": PRICES.map(PerUnit), "graduated": graduated()}
-ANY_MODEL = st.one_of(*EACH_MODEL.values())
+EACH_MODEL: dict[str, st.SearchStrategy[ChargeModel]] = {
+    "per_unit": PRICES.map(PerUnit),
+    "graduated": tiers().map(Graduated),
+    "volume": tiers().map(Volume),
+    "package": st.builds(Package, st.decimals(Decimal("1e-9"), 10**6, places=9), PRICES),
+    "stairstep": tiers(fees=False).map(Stairstep),
+}
+ANY_MODEL = st.builds(
+    Price, st.just("item"), st.sampled_from(Scope), st.one_of(*EACH_MODEL.values()),
+    st.one_of(st.just(ZERO), st.decimals(0, 10**6, places=15)),
+)  # fmt: skip
+RISING = ANY_MODEL.filter(lambda price: price.model.kind in {"per_unit", "graduated", "package"})
 
 
 def test_each_model_is_tested():
@@ -35,7 +54,7 @@ def test_each_model_is_tested():
 
 
 @given(ANY_MODEL, st.lists(QUANTITIES, max_size=20), st.randoms(use_true_random=False))
-def test_charges_add_up_to_the_price_of_the_sum(model: ChargeModel, quantities: list[Decimal], chance: random.Random):
+def test_charges_add_up_to_the_price_of_the_sum(model: Price, quantities: list[Decimal], chance: random.Random):
     for _ in range(2):
         meter, charged = ZERO, ZERO
         for quantity in quantities:
@@ -47,20 +66,21 @@ def test_charges_add_up_to_the_price_of_the_sum(model: ChargeModel, quantities: 
 
 
 @given(ANY_MODEL, QUANTITIES)
-def test_steps_add_up_to_the_amount(model: ChargeModel, quantity: Decimal):
+def test_steps_add_up_to_the_amount(model: Price, quantity: Decimal):
     steps = model.steps(quantity)
     assert total(step.amount for step in steps) == model.amount(quantity)
-    assert total(step.quantity for step in steps) == quantity
+    if model.model.kind in {"per_unit", "graduated", "volume"}:
+        assert total(step.quantity for step in steps if step.per == "unit") == quantity
     assert all(multiply(step.quantity, step.price) == step.amount for step in steps)
 
 
 @given(ANY_MODEL)
-def test_nothing_costs_nothing(model: ChargeModel):
+def test_nothing_costs_nothing(model: Price):
     assert model.amount(ZERO) == 0
 
 
-@given(ANY_MODEL, QUANTITIES, QUANTITIES)
-def test_more_never_costs_less(model: ChargeModel, one: Decimal, other: Decimal):
+@given(RISING, QUANTITIES, QUANTITIES)
+def test_more_never_costs_less(model: Price, one: Decimal, other: Decimal):
     assert model.amount(min(one, other)) <= model.amount(max(one, other))
 
 
@@ -98,6 +118,66 @@ def test_the_reckoning_of_a_tiered_amount():
 def test_a_charge_across_a_bound():
     assert charge(TIERS, Decimal(90), Decimal(110)) == Decimal("1.1")  # 10 x 0.06 + 10 x 0.05
     assert charge(TIERS, Decimal(110), Decimal(90)) == Decimal("-1.1")
+
+
+EXAMPLES = re.findall(r"```toml\n(.*?)```\n\n\| quantity \| amount \|\n\| ---: \| ---: \|\n((?:\|[^\n]*\|\n)+)",
+                      (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
+
+
+def test_every_model_is_documented():
+    assert {tomllib.loads(text)["model"] for text, _ in EXAMPLES} == set(MODELS)
+
+
+@pytest.mark.parametrize(("text", "table"), EXAMPLES)
+def test_the_documentation_says_what_is_reckoned(text: str, table: str):
+    price = read(text)
+    for line in table.splitlines():
+        quantity, amount = (Decimal(cell) for cell in line.strip("| ").split("|"))
+        assert price.amount(quantity) == amount
+        assert charge(price, Decimal(17), quantity) == amount - price.amount(Decimal(17))
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "found"),
+    [
+        ('model = "package"\nsize = "0"\nprice = "1"', "size", "0"),
+        ('model = "package"\nprice = "1"', "size", "nothing"),
+        ('model = "package"\nsize = "-1"\nprice = "1"', "size", "'-1'"),
+        ('model = "per_unit"\nprice = "1"\nfree = "-1"', "free", "'-1'"),
+        ('model = "per_unit"\nprice = "1"\npercent_of_list = "-1"', "percent_of_list", "'-1'"),
+        ('model = "per_unit"\nprice = "1"\npercent_of_list = "1000.1"', "percent_of_list", "'1000.1'"),
+        ('model = "per_unit"\nprice = "0.000000000001"\npercent_of_list = "50"', "price",
+         "0.000000000001, of which 50 % are 0.0000000000005"),
+        ('model = "stairstep"\ntiers = [{ price = "1", fee = "2" }]', "tiers[0].fee", "an unknown key"),
+        ('model = "volume"\ntiers = [{ up_to = "5", price = "1" }]', "tiers[0].up_to", "5: usage above it has no price"),
+        ('model = "volume"\ntiers = []', "tiers", "[]"),
+        ('model = "graduated"\ntiers = [{ price = "1", fee = "-2" }]', "tiers[0].fee", "'-2'"),
+        ('model = "per_unit"\nprice = "1"\ntiers = []', "tiers", "an unknown key"),
+        ('model = "bundle"', "model", "'bundle'"),
+    ],
+)  # fmt: skip
+def test_a_bad_price_is_refused_with_its_place(text: str, place: str, found: str):
+    problems: list[Problem] = []
+    read_price(Section(tomllib.loads(text), "", problems), "item")
+    assert [(each.place, each.found) for each in problems] == [(place, found)]
+
+
+@given(st.sampled_from([text for text, _ in EXAMPLES]), st.decimals(0, 1000, places=4), QUANTITIES)
+def test_a_percentage_of_the_list_is_that_part_of_the_amount(text: str, percent: Decimal, quantity: Decimal):
+    listed = {key: value for key, value in tomllib.loads(text).items() if key != "percent_of_list"}
+    part = read_price(Section({**listed, "percent_of_list": percent}, "", []), "item")
+    whole = read_price(Section(listed, "", []), "item")
+    assert part is not None
+    assert whole is not None
+    assert part.amount(quantity) == multiply(whole.amount(quantity), multiply(percent, Decimal("0.01")))
+
+
+def read(text: str) -> Price:
+    problems: list[Problem] = []
+    price = read_price(Section(tomllib.loads(text), "", problems), "item")
+    assert not problems
+    assert price is not None
+    return price
 
 
 def test_every_mistake_in_tiers_is_noted():

@@ -1,8 +1,9 @@
 """Charge models: how a quantity becomes an amount.
 
-Law: a model is a pure function price(cumulative quantity); a charge is price(after) − price(before), so
-the charges of any sequence of events add up to the price of their sum. A new model is one file here with
-a frozen dataclass that has `kind`, `read`, `amount` and `steps`, and one line in `MODELS`.
+Law: a model is a pure function price(cumulative quantity) with price(0) = 0; a charge is price(after) − price(before),
+so the charges of any sequence of events add up to the price of their sum. A new model is one file here with a frozen
+dataclass that has `kind`, `read`, `amount`, `steps` and `brief`, and one line in `MODELS`. What every model leaves open
+is written down in docs/tariffs.md.
 """
 
 from dataclasses import dataclass
@@ -15,15 +16,29 @@ from services.contract.reading import Section
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the reckoning: `quantity` x `price` = `amount`, and what part of the tariff that is."""
+    """One line of the reckoning: `quantity` x `price` = `amount`.
+
+    `what` says which part of the tariff that is, `per` what the price is for: a unit, package or whole tier, or a fee.
+    """
 
     what: str
     quantity: Decimal
     price: Decimal
     amount: Decimal
+    per: str = "unit"
 
 
-class ChargeModel(Protocol):
+class Priced(Protocol):
+    """What has a price that depends on a cumulative quantity."""
+
+    def amount(self, quantity: Decimal) -> Decimal:
+        """Return the price of a cumulative quantity, exact; nothing costs nothing."""
+
+    def steps(self, quantity: Decimal) -> list[Step]:
+        """Return the reckoning of `amount`, line by line; the lines add up to it."""
+
+
+class ChargeModel(Priced, Protocol):
     """What every charge model can do."""
 
     kind: ClassVar[str]
@@ -32,13 +47,10 @@ class ChargeModel(Protocol):
     def read(cls, section: Section) -> Self | None:
         """Read the model's part of a price, noting problems in the section; None where there is nothing to read."""
 
-    def amount(self, quantity: Decimal) -> Decimal:
-        """Return the price of a cumulative quantity, exact; a negative quantity has a negative price."""
-
-    def steps(self, quantity: Decimal) -> list[Step]:
-        """Return the reckoning of `amount`, line by line; the lines add up to it."""
+    def brief(self) -> str:
+        """Return the prices in one line, for a price list."""
 
 
-def charge(model: ChargeModel, before: Decimal, after: Decimal) -> Decimal:
+def charge(priced: Priced, before: Decimal, after: Decimal) -> Decimal:
     """Return what moving a meter from `before` to `after` costs."""
-    return subtract(model.amount(after), model.amount(before))
+    return subtract(priced.amount(after), priced.amount(before))

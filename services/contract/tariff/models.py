@@ -2,6 +2,9 @@
 
 from services.contract.tariff import ChargeModel
 from services.contract.tariff.graduated import Graduated
+from services.contract.tariff.package import Package
 from services.contract.tariff.per_unit import PerUnit
+from services.contract.tariff.stairstep import Stairstep
+from services.contract.tariff.volume import Volume
 
-MODELS: dict[str, type[ChargeModel]] = {model.kind: model for model in (PerUnit, Graduated)}
+MODELS: dict[str, type[ChargeModel]] = {model.kind: model for model in (PerUnit, Graduated, Volume, Package, Stairstep)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Self
 
-from services.contract.money import multiply
+from services.contract.money import multiply, plain
 from services.contract.reading import Section
 from services.contract.tariff import Step
 
@@ -29,3 +29,7 @@ class PerUnit:
     def steps(self, quantity: Decimal) -> list[Step]:
         """Return the one step there is."""
         return [Step("every unit", quantity, self.price, self.amount(quantity))]
+
+    def brief(self) -> str:
+        """Return the price."""
+        return plain(self.price)

@@ -2,11 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from datetime import date
+from decimal import Decimal
 
 from services.contract.model import Price, Scope, Tariff
+from services.contract.money import HUNDRED, ZERO
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
+
+PERCENT_DIGITS = 4
+PERCENT_MAX = Decimal(1000)
 
 
 def read_tariffs(document: Section, awards: Collection[str], items: Collection[str]) -> tuple[Tariff, ...]:
@@ -28,19 +33,23 @@ def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[st
             prices.problem(item, "an unknown item", _item_form(item, table, items))
         elif not isinstance(table, Mapping):
             prices.problem(item, show(table), "a table with model and its prices")
-        elif price := _price(tariff.inside(f"prices[{item}]", table), item):
+        elif price := read_price(tariff.inside(f"prices[{item}]", table), item):
             made[item] = price
     return made
 
 
-def _price(section: Section, item: str) -> Price | None:
+def read_price(section: Section, item: str) -> Price | None:
+    """Read one item's price; None, with the mistakes noted, where there is none to be read."""
     kind = section.choice("model", list(MODELS))
     scope = section.choice("scope", list(Scope), default=Scope.INSTITUTION)
+    free = section.quantity("free", required=False)
+    percent = section.number("percent_of_list", PERCENT_DIGITS, ZERO, PERCENT_MAX, required=False)
     if kind is None:
         return None
+    section.percent = HUNDRED if percent is None else percent
     model = MODELS[kind].read(section)
     section.done()
-    return Price(item, Scope(scope), model) if model and scope else None
+    return Price(item, Scope(scope), model, free or ZERO, section.percent) if model and scope else None
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:
