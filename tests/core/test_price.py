@@ -1,0 +1,98 @@
+"""`plafond price` on a file with one price: the reckoning of a quantity, and many meters at once."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import app
+
+OFFER = """
+model = "graduated"
+free = "10"
+percent_of_list = "92.5"
+tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05", fee = "2" }]
+"""
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> Path:
+    path = tmp_path / "offer.toml"
+    path.write_text(OFFER)
+    return path
+
+
+def price(*words: object, given: str | None = None) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["price", *map(str, words)], input=given, prog_name="plafond")
+    return done.exit_code, done.output
+
+
+def test_the_reckoning_adds_up(offer: Path):
+    status, said = price("--tariff", offer, "--quantity", "250", "--before", "90", "--json")
+    assert status == 0
+    found = json.loads(said)
+    assert found["amount"] == "13.5975"  # 20 x 0.0555 + 230 x 0.04625 + 1.85
+    assert [(each["what"], each["quantity"], each["price"], each["per"]) for each in found["steps"]] == [
+        ("free, up to 10", "10", "0", "unit"), ("up to 100", "100", "0.0555", "unit"),
+        ("above 100", "230", "0.04625", "unit"), ("fee, above 100", "1", "1.85", "fee"),
+    ]  # fmt: skip
+    status, said = price("--tariff", offer, "--quantity", "250", "--before", "90")
+    assert "fee, above 100" in said
+    assert "250 units cost" in said
+
+
+def test_many_meters_come_out_again_with_their_amounts(offer: Path, tmp_path: Path):
+    meters = tmp_path / "meters.csv"
+    meters.write_text('id,quantity,before\na,3,\n"b,c",200,99.5\nd,-1,11\n')
+    status, said = price("--tariff", offer, "--meters", meters)
+    assert status == 0
+    assert [(each["id"], each["amount"]) for each in csv.DictReader(io.StringIO(said))] == [
+        ("a", "0"), ("b,c", "11.197125"), ("d", "-0.0555"),
+    ]  # fmt: skip
+    status, again = price("--tariff", offer, "--meters", "-", "--json", given=meters.read_text())
+    assert [each["amount"] for each in json.loads(again)] == ["0", "11.197125", "-0.0555"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,quantity\na,3\nb,x\n", "line 3: quantity"),
+        ("id,quantity\na,3\nb\n", "line 3: not as many fields"),
+        ("id,quantity\na,3,4\n", "line 2: not as many fields"),
+        ("id,amount\na,3\n", "no column quantity"),
+        ("", "no column quantity"),
+        ("quantity,before\n1,y\n", "line 2: before"),
+    ],
+)
+def test_meters_that_can_not_be_priced_are_named_and_none_is_written(offer: Path, text: str, said: str):
+    status, output = price("--tariff", offer, "--meters", "-", given=text)
+    assert status == 1
+    assert said in output
+    assert "a,3,0" not in output
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["--quantity", "1"], 2, "give a --contract or a --tariff"),
+        (["--tariff", "x", "--contract", "y", "--quantity", "1"], 2, "give a --contract or a --tariff"),
+        (["--tariff", "x"], 2, "give a --quantity or --meters"),
+        (["--contract", "x", "--quantity", "1"], 2, "the --award and the --item"),
+        (["--tariff", "/nowhere", "--quantity", "1"], 1, "can't be read"),
+    ],
+)
+def test_words_that_do_not_go_together(words: list[str], status: int, said: str):
+    found, output = price(*words)
+    assert (found, said in " ".join(output.split())) == (status, True)
+
+
+def test_every_mistake_in_a_tariff_file_is_named(tmp_path: Path):
+    path = tmp_path / "bad.toml"
+    path.write_text('model = "volume"\nfree = "-1"\ntiers = [{ up_to = "5", price = "1" }]\n')
+    status, output = price("--tariff", path, "--quantity", "1")
+    assert status == 1
+    assert "free" in output
+    assert "tiers[0].up_to" in output
