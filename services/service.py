@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import structlog
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from services.kafka import Offsets
@@ -66,11 +67,12 @@ async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str]
 
 
 async def kafka_answers(kafka: str) -> None:
-    """Raise unless a broker accepts connections."""
-    host, _, port = kafka.split(",", maxsplit=1)[0].rpartition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
-    writer.close()
-    await writer.wait_closed()
+    """Raise unless a broker answers: one that hangs still accepts connections."""
+    client = AIOKafkaClient(bootstrap_servers=kafka, client_id="plafond-probe")
+    try:
+        await client.bootstrap()
+    finally:
+        await client.close()
 
 
 async def postgres_answers(pool: asyncpg.Pool) -> None:

@@ -14,7 +14,7 @@ from services.contract.load import FILE_BYTES_MAX, load
 from services.contract.model import Contract
 from services.contract.problems import Problem
 from services.contract_store import ContractError, StoredContract, Version
-from services.output import Column, JsonOption, console, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, show
 from services.postgres import Connection
 
 app = typer.Typer(help="The contract: what was agreed.", no_args_is_help=True)
@@ -25,7 +25,6 @@ OptionalDatabase = Annotated[
         "--database-url", envvar="PLAFOND_DATABASE_URL", help="PostgreSQL, like postgresql://user@host/plafond."
     ),
 ]
-_PROBLEMS = [Column("place", "place"), Column("found", "found"), Column("wanted", "wanted")]
 _VERSIONS = [
     Column("version", "version", right=True), Column("code", "code"), Column("applied_at", "applied"),
     Column("applied_by", "by"), Column("sha256", "SHA-256", cut=True),
@@ -184,8 +183,11 @@ def _refuse(where: str, problems: list[Problem], *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"ok": False, "problems": rows})
     else:
-        count = "1 mistake" if len(rows) == 1 else f"{len(rows)} mistakes"
-        show(rows, _PROBLEMS, title=f"{where}: {count}")
+        console.print(f"{where}: {counted(len(rows), 'mistake')}", style="bold", markup=False, highlight=False)
+        for row in rows:
+            console.print(row["place"], style="red", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"    found  {row['found']}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"    wanted {row['wanted']}", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 

@@ -207,7 +207,10 @@ def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:
         (out / f"{name}.csv").write_text(statement_csv(contract, [each.statement]), "utf-8", newline="")
         data = {"number": each.number, **statement_json(contract, each.statement)}
         (out / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    console.print(f"wrote {2 * len(invoices)} files to {out}", highlight=False)
+    (out / "statements.csv").write_text(
+        statement_csv(contract, [each.statement for each in invoices]), "utf-8", newline=""
+    )
+    console.print(f"wrote {2 * len(invoices) + 1} files to {out}", highlight=False)
 
 
 def _state(invoices: list[Invoice]) -> str:

@@ -46,7 +46,11 @@ def _ceilings(contract: Contract) -> Iterator[Problem]:
     """No part may cost more than the whole."""
     limit = contract.ceiling
     lots = total(lot.ceiling for lot in contract.lots.values())
-    if lots > limit:
+    above = [each for each in contract.lots.values() if each.ceiling > limit]
+    for each in above:
+        wanted = f"at most the contract's ceiling, {plain(limit)}"
+        yield Problem(f"lots[{each.code}].ceiling", plain(each.ceiling), wanted)
+    if lots > limit and not above:
         yield Problem(
             "lots", f"ceilings that add up to {plain(lots)}", f"at most the contract's ceiling, {plain(limit)}"
         )

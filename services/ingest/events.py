@@ -41,7 +41,10 @@ class CloudEventData(msgspec.Struct, gc=False):
 
 
 class CloudEvent(msgspec.Struct, gc=False):
-    """A usage event in CloudEvents 1.0 JSON format; `source` is /providers/<provider>."""
+    """A usage event in CloudEvents 1.0 JSON format; `source` is /providers/<provider>.
+
+    `corrects` belongs into `data`; beside it, as an extension attribute, it means the same.
+    """
 
     specversion: str
     id: str
@@ -51,6 +54,7 @@ class CloudEvent(msgspec.Struct, gc=False):
     subject: str
     data: CloudEventData
     datacontenttype: str | None = None
+    corrects: str | None = None
     data_base64: str | None = None
 
 
@@ -93,7 +97,7 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
         quantity = quantity[1:-1] if "\\" not in quantity else msgspec.json.decode(data.quantity, type=str)
     return UsageEvent(
         event.id, event.source, event.time, event.subject, data.lot, data.item, quantity, data.region,
-        data.resource or "", data.corrects or "",
+        data.resource or "", data.corrects or event.corrects or "",
     )  # fmt: skip
 
 

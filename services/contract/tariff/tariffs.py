@@ -31,7 +31,9 @@ def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[st
     for item, table in prices.table.items():
         if item not in items:
             prices.problem(item, "an unknown item", _item_form(item, table, items))
-        elif not isinstance(table, Mapping):
+            if not isinstance(table, Mapping) or "model" not in table:
+                continue
+        if not isinstance(table, Mapping):
             prices.problem(item, show(table), "a table with model and its prices")
         elif price := read_price(tariff.inside(f"prices[{item}]", table), item):
             made[item] = price
