@@ -17,20 +17,28 @@ from services.ingest.decide import Accepted, Use
 from services.reasons import Refusal
 from services.rejection import Raw, rejection
 
+SIZE_MAX = 3_000_000
+"""Characters in a batch, about: with four bytes each it must still fit into a message."""
+USE_SIZE = 500
+"""Characters that a use takes at most, about."""
+
 
 @dataclass(slots=True)
 class Batch:
-    """A batch being filled; `uses` numbers the distinct decisions from 1, `counts` has the events of each."""
+    """A batch being filled for a partition; `uses` numbers the distinct decisions from 1, `counts` has their events."""
 
+    partition: int
     uses: dict[Use, int] = field(default_factory=dict)
     counts: list[int] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
+    size: int = 0
 
     def number(self, use: Use) -> int:
         """Return a use's number, a new one where it has none."""
         if use not in self.uses:
             self.uses[use] = len(self.uses) + 1
             self.counts.append(0)
+            self.size += USE_SIZE
         return self.uses[use]
 
     def add(self, number: int, event: Accepted, partition: int, offset: int, received_at: int) -> None:
@@ -40,6 +48,7 @@ class Batch:
             f"{len(self.rows) + 1}\t{number}\t{event.id}\t{event.time}\t{event.quantity}\t{event.resource}"
             f"\t{partition}\t{offset}\t{received_at}\n"
         )
+        self.size += len(row)
         # Ids and resources are printable, and of all such characters only the backslash means something to COPY.
         self.rows.append(row.replace("\\", "\\\\") if "\\" in row else row)
 
@@ -57,28 +66,35 @@ class Batch:
 
 @dataclass(slots=True)
 class Sorter:
-    """Sorts what one poll brought into a batch a partition, and rejections."""
+    """Sorts events into batches, of which each partition has one open, and rejections."""
 
     version: int
     partitions: int
-    batches: dict[int, Batch] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
     rejections: list[dict[str, Any]] = field(default_factory=list)
+    rejected_bytes: int = 0
+    _open: dict[int, Batch] = field(default_factory=dict)
     _slots: dict[Use, tuple[Batch, int]] = field(default_factory=dict)
 
     def accept(self, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Take an accepted event, which came from that place, into its batch."""
         slot = self._slots.get(event.use)
-        if slot is None:
+        if slot is None or slot[0].size > SIZE_MAX:
             slot = self._slots[event.use] = self._slot(event.use)
         slot[0].add(slot[1], event, partition, offset, received_at)
 
     def _slot(self, use: Use) -> tuple[Batch, int]:
         """Return the batch that a use's events go into, and the use's number in it."""
-        batch = self.batches.setdefault(partition_of(use, self.partitions), Batch())
+        partition = partition_of(use, self.partitions)
+        batch = self._open.get(partition)
+        if batch is None or batch.size > SIZE_MAX:
+            batch = self._open[partition] = Batch(partition)
+            self.batches.append(batch)
         return batch, batch.number(use)
 
     def reject(self, raw: Raw, event_id: str | None, refusal: Refusal, rejected_at: int) -> None:
         """Take a refused message, whole."""
+        self.rejected_bytes += len(raw.payload or b"")
         self.rejections.append(rejection(raw, event_id, refusal, rejected_at, self.version))
 
 

@@ -25,9 +25,15 @@ from services.rejection import Raw
 
 log = structlog.get_logger()
 POLL_WAIT_MS = 200
+POLL_EVENTS_MAX = 20_000
 FILL_SECONDS = 0.2
-FILL_EVENTS_MAX = 20_000
+FILL_SECONDS_BEHIND = 1.0
+"""With a backlog, the larger a batch the less it costs: its charges are fewer."""
+FILL_EVENTS_MAX = 80_000
+REJECTED_BYTES_MAX = 8 * 1024 * 1024
+"""Rejections carry their message; a batch is closed before they fill the memory."""
 SLICE = 250
+_NO_VALUE = Refusal(Reason.MALFORMED, "a message without a value")
 
 Polled = dict[TopicPartition, list[ConsumerRecord]]
 
@@ -42,7 +48,7 @@ class Ingest:
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=FILL_EVENTS_MAX)
+            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=POLL_EVENTS_MAX)
             if not polled:
                 continue
             with BATCH_SECONDS.labels("ingest").time():
@@ -58,16 +64,18 @@ class Ingest:
         """
         decider, sorter = self._current(), Sorter(self._newest.version, self._partitions)
         read: dict[TopicPartition, int] = {}
-        count = 0
-        deadline = time.monotonic() + FILL_SECONDS
-        while True:
+        count = sum(map(len, polled.values()))
+        deadline = time.monotonic() + (FILL_SECONDS if count < POLL_EVENTS_MAX else FILL_SECONDS_BEHIND)
+        while polled:
             await _sort(decider, sorter, polled)
             read |= {place: records[-1].offset + 1 for place, records in polled.items()}
-            count += sum(map(len, polled.values()))
             left = deadline - time.monotonic()
-            if count >= FILL_EVENTS_MAX or left <= 0:
-                return sorter, read
-            polled = await self._consumer.getmany(timeout_ms=int(left * 1000), max_records=FILL_EVENTS_MAX - count)
+            room = min(POLL_EVENTS_MAX, FILL_EVENTS_MAX - count)
+            if not room or left <= 0 or sorter.rejected_bytes > REJECTED_BYTES_MAX:
+                break
+            polled = await self._consumer.getmany(timeout_ms=min(POLL_WAIT_MS, int(left * 1000)), max_records=room)
+            count += sum(map(len, polled.values()))
+        return sorter, read
 
     def _current(self) -> Decider:
         contract = self._newest.contract
@@ -98,19 +106,13 @@ async def _sort(decider: Decider, sorter: Sorter, polled: Polled) -> None:
 def _sort_one(
     decider: Decider, sorter: Sorter, provider: str, record: ConsumerRecord, now: datetime, rejected_at: int
 ) -> None:
-    if record.value is None:
-        refusal = Refusal(Reason.MALFORMED, "a message without a value")
-        sorter.reject(_raw(provider, record), None, refusal, rejected_at)
-        return
-    event = read(record.value)
-    if isinstance(event, Refusal):
-        sorter.reject(_raw(provider, record), None, event, rejected_at)
-        return
-    decision = decider.decide(provider, event, now)
+    event = _NO_VALUE if record.value is None else read(record.value)
+    decision = event if isinstance(event, Refusal) else decider.decide(provider, event, now)
     if isinstance(decision, Accepted):
         sorter.accept(decision, record.partition, record.offset, record.timestamp)
-    else:
-        sorter.reject(_raw(provider, record), _storable(event.id), decision, rejected_at)
+        return
+    event_id = None if isinstance(event, Refusal) else _storable(event.id)
+    sorter.reject(_raw(provider, record), event_id, decision, rejected_at)
 
 
 def _raw(provider: str, record: ConsumerRecord) -> Raw:
@@ -125,8 +127,10 @@ def _storable(event_id: str) -> str | None:
 def _messages(sorter: Sorter) -> list[Message]:
     accepted_at = time.time_ns() // 1000
     batches = [
-        Message(ACCEPTED, codec("usage_batch").encode(batch.record(sorter.version, accepted_at)), partition=partition)
-        for partition, batch in sorter.batches.items()
+        Message(
+            ACCEPTED, codec("usage_batch").encode(batch.record(sorter.version, accepted_at)), partition=batch.partition
+        )
+        for batch in sorter.batches
     ]
     return batches + [
         Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in sorter.rejections
@@ -135,7 +139,7 @@ def _messages(sorter: Sorter) -> list[Message]:
 
 def _count(sorter: Sorter) -> None:
     outcomes: Counter[tuple[str, str]] = Counter()
-    for batch in sorter.batches.values():
+    for batch in sorter.batches:
         BATCH_EVENTS.labels("ingest").observe(len(batch.rows))
         for use, count in zip(batch.uses, batch.counts, strict=True):
             outcomes[use.provider, "accepted"] += count
