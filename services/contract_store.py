@@ -63,19 +63,20 @@ class Version:
 
 async def apply(connection: Connection, text: str) -> StoredContract:
     """Store a contract file as the newest version, unless it is that already; raises ContractError, storing nothing."""
-    contract = _loaded(text)
     async with connection.transaction():
         await connection.execute(_LOCK)
-        row = await connection.fetchrow(_NEWEST, 0)
-        if row is not None:
-            if row["file"] == text:
-                return StoredContract(row["version"], contract, already=True)
-            problems = await _refusals(connection, _stored(row), contract)
-            if problems:
-                raise ContractError(problems)
+        contract, already = await _checked(connection, text)
+        if already is not None:
+            return StoredContract(already, contract, already=True)
         version = await connection.fetchval(_INSERT, contract.code, hashlib.sha256(text.encode()).digest(), text)
         await connection.execute("select pg_notify($1, $2)", CHANNEL, str(version))
     return StoredContract(version, contract)
+
+
+async def check(connection: Connection, text: str) -> Contract:
+    """Return the contract of a file that could be applied; raises ContractError where it could not."""
+    contract, _ = await _checked(connection, text)
+    return contract
 
 
 async def load_version(connection: Connection, version: int) -> Contract:
@@ -98,6 +99,20 @@ async def versions(connection: Connection) -> list[Version]:
         Version(row["version"], row["code"], row["sha256"].hex(), row["applied_at"], row["applied_by"])
         for row in await connection.fetch(_VERSIONS)
     ]
+
+
+async def _checked(connection: Connection, text: str) -> tuple[Contract, int | None]:
+    """Return the contract that may follow the newest, and the newest version's number where it is the same file."""
+    contract = _loaded(text)
+    row = await connection.fetchrow(_NEWEST, 0)
+    if row is None:
+        return contract, None
+    if row["file"] == text:
+        return contract, row["version"]
+    problems = await _refusals(connection, _stored(row), contract)
+    if problems:
+        raise ContractError(problems)
+    return contract, None
 
 
 def _loaded(text: str) -> Contract:

@@ -157,6 +157,22 @@ async def test_a_contract_can_not_change_what_was_priced(pipeline: Pipeline, tmp
     assert await pipeline.audit() == []
 
 
+async def test_a_dry_run_shows_whose_statements_would_move(pipeline: Pipeline, tmp_path):
+    (applied,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    draft = tmp_path / "draft.toml"
+    draft.write_text(applied["file"].replace('EP = "0.5"\nEDA = "0.3"', 'EP = "0.6"\nEDA = "0.2"'))
+    versions = len(pipeline.json("contract", "versions"))
+    found = pipeline.json("contract", "apply", str(draft), "--dry-run")["moves"]
+    assert [(each["month"], each["institution"], each["difference"]) for each in found] == [
+        (MARCH, "EDA", "-0.06"), (MARCH, "EP", "0.06"),
+    ]  # fmt: skip
+    draft.write_text(applied["file"])
+    assert "no statement moves" in pipeline.command("contract", "apply", str(draft), "--dry-run")
+    draft.write_text(applied["file"].replace('price = "0.05"', 'price = "0.04"', 1))
+    assert "as applied" in pipeline.command("contract", "apply", str(draft), "--dry-run", status=1)
+    assert len(pipeline.json("contract", "versions")) == versions
+
+
 async def test_alerts_are_published_once_each(pipeline: Pipeline):
     await pipeline.push(
         "alpha", [event("alpha", f"big-{n}", subject="EDA", lot="1", quantity="1000") for n in range(4)]
