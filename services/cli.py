@@ -17,6 +17,7 @@ COMMANDS = {
     "close": "month:close_command",
     "ceilings": "month:ceilings_command",
     "alerts": "month:alerts_command",
+    "simulate": "simulate:simulate_command",
     "rejections": "rejections:app",
     "explain": "explain:explain_command",
     "audit": "audit:audit_command",

@@ -4,6 +4,7 @@ The tests of this file share one running stack and build on each other's usage, 
 """
 
 import asyncio
+import json
 import random
 from decimal import Decimal
 
@@ -171,6 +172,29 @@ async def test_a_dry_run_shows_whose_statements_would_move(pipeline: Pipeline, t
     draft.write_text(applied["file"].replace('price = "0.05"', 'price = "0.04"', 1))
     assert "as applied" in pipeline.command("contract", "apply", str(draft), "--dry-run", status=1)
     assert len(pipeline.json("contract", "versions")) == versions
+
+
+async def test_what_past_usage_would_cost_under_another_contract(pipeline: Pipeline, tmp_path):
+    (applied,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    same, other = tmp_path / "same.toml", tmp_path / "other.toml"
+    same.write_text(applied["file"])
+    period = ["--from", MARCH, "--to", "2016-04"]
+    before = pipeline.json("simulate", "--contract", str(same), *period)["institutions"]
+    assert all(row["now"] == row["then"] for row in before)
+    # BETA's hours at 0.03 from 2 March on, and no traffic any more.
+    cheaper = '\n[[tariffs]]\naward = "2/BETA"\nvalid_from = 2016-03-02\n[tariffs.prices.vm]\nmodel = "per_unit"\nprice = "0.03"\n'
+    other.write_text(applied["file"] + cheaper)
+    words = ["simulate", "--contract", str(other), *period]
+    found = json.loads(pipeline.command(*words, "--json", status=1).split("\nno price")[0])
+    rows = {each["institution"]: each for each in found["institutions"]}
+    assert {name: row["now"] for name, row in rows.items()} == {each["institution"]: each["now"] for each in before}
+    assert {(each["award"], each["item"]) for each in found["unpriced"]} == {("2/BETA", "traffic")}
+    # EP: 200 hours of BETA for 6.00 instead of 11.00, with its parts of the pools, and 120.00 for traffic left out.
+    assert Decimal(rows["EP"]["then"]) < Decimal(rows["EP"]["now"]) - 125
+    pipeline.command(*words, "--out", str(tmp_path / "whatif"), status=1)
+    assert (tmp_path / "whatif" / "simulation.svg").read_text().startswith("<svg")
+    assert "month,institution,now,then,difference,currency" in (tmp_path / "whatif" / "simulation.csv").read_text()
+    assert await pipeline.audit() == []
 
 
 async def test_alerts_are_published_once_each(pipeline: Pipeline):

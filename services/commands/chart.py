@@ -1,0 +1,34 @@
+"""A bar chart as SVG: two amounts for each name, side by side."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+
+ROW, BAR, LEFT, WIDE, RIGHT, TOP = 34, 12, 110, 520, 130, 56
+COLOURS = ("#6b7a8f", "#1f6feb")
+
+
+def bars(title: str, names: tuple[str, str], rows: Sequence[tuple[str, Decimal, Decimal]]) -> str:
+    """Return the chart; `names` says what the first and the second amount of each row are."""
+    most = max((max(now, then) for _, now, then in rows), default=Decimal(0)) or Decimal(1)
+    width, height = LEFT + WIDE + RIGHT, TOP + ROW * len(rows) + 14
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="Arial" font-size="12">',
+        f"<title>{escape(title)}</title>",
+        f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
+        f'<text x="12" y="22" font-size="15" font-weight="bold" fill="#1b1f24">{escape(title)}</text>',
+    ]
+    for index, name in enumerate(names):
+        parts.append(f'<rect x="{LEFT + 200 * index}" y="34" width="12" height="12" fill="{COLOURS[index]}"/>')
+        parts.append(f'<text x="{LEFT + 18 + 200 * index}" y="44" fill="#1b1f24">{escape(name)}</text>')
+    for number, (name, *amounts) in enumerate(rows):
+        top = TOP + ROW * number
+        parts.append(f'<text x="{LEFT - 8}" y="{top + 18}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>')
+        for index, amount in enumerate(amounts):
+            long = float(max(amount, Decimal(0)) / most) * WIDE
+            y = top + 2 + BAR * index
+            parts.append(f'<rect x="{LEFT}" y="{y}" width="{long:.1f}" height="{BAR - 1}" fill="{COLOURS[index]}"/>')
+            parts.append(
+                f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{amount:,.2f}</text>'
+            )
+    return "\n".join([*parts, "</svg>"]) + "\n"

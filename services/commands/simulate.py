@@ -1,0 +1,130 @@
+"""plafond simulate: what past usage would cost under another contract."""
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.commands.chart import bars
+from services.commands.contract_file import contract_in
+from services.commands.servers import DatabaseOption, on_database
+from services.contract.model import Contract
+from services.contract.money import ZERO, plain, quotient, subtract, total
+from services.contract.months import first_day, months_between
+from services.contract_store import newest
+from services.invoicing.simulate import Simulation, simulate
+from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
+from services.postgres import Connection
+
+_COLUMNS = [
+    Column("institution", "institution", whole=True), Column("now", "now", right=True),
+    Column("then", "then", right=True), Column("difference", "difference", right=True),
+    Column("per_cent", "%", right=True),
+]  # fmt: skip
+
+
+def simulate_command(
+    contract: Annotated[Path, typer.Option(help="The other contract's file.", metavar="FILE")],
+    database_url: DatabaseOption,
+    first: Annotated[str, typer.Option("--from", help="The first month, like 2016-01.")],
+    last: Annotated[str | None, typer.Option("--to", help="The last month; else the first alone.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write simulation.csv and simulation.svg into this folder, too.", metavar="DIR")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Price past usage under another contract (other prices, another offer, other splits) beside what it costs.
+
+    Nothing is posted. Exit status 1: for some usage the other contract has no price; it is named, and left out there.
+
+    Examples:
+
+    `plafond simulate --contract offer.toml --from 2016-01 --to 2016-06`
+
+    `plafond simulate --contract offer.toml --from 2016-03 --out whatif`
+    """
+    months = _months(first, last or first)
+    other = contract_in(contract)
+
+    async def work(connection: Connection) -> tuple[Contract, Simulation]:
+        stored = await newest(connection)
+        if stored is None:
+            fail("no contract is applied yet: run `plafond contract apply FILE`")
+        return stored.contract, await simulate(connection, stored.contract, other, months)
+
+    agreed, made = on_database(database_url, work)
+    if agreed.currency != other.currency:
+        fail(f"{contract} is in {other.currency}, the contract in force in {agreed.currency}: that can't be compared")
+    if out is not None:
+        _write(out, agreed, made, f"{first} to {months[-1]}, {agreed.currency}")
+    if as_json:
+        print_json(_as_data(agreed, made))
+    else:
+        _show(agreed, made, f"{first} to {months[-1]}" if len(months) > 1 else first)
+    for each in made.unpriced:
+        what = f"{plain(each.quantity)} of {each.item} by {each.subject}"
+        errors.print(f"no price under {each.award}: {what}", style="red", markup=False, highlight=False)
+    if made.unpriced:
+        raise typer.Exit(1)
+
+
+def _months(first: str, last: str) -> list[str]:
+    try:
+        first_day(first), first_day(last)
+    except ValueError as error:
+        fail(str(error), 2)
+    if last < first:
+        fail(f"--to {last} is before --from {first}", 2)
+    return months_between(first, last)
+
+
+def _show(contract: Contract, made: Simulation, when: str) -> None:
+    rows = [_row(*each) for each in made.by_institution()]
+    shown = [row | {name: euros(row[name]) for name in ("now", "then", "difference")} for row in rows]
+    show(shown, _COLUMNS, title=f"Usage of {when}, {contract.currency}")
+    whole = _row("all", total(row["now"] for row in rows), total(row["then"] for row in rows))
+    heads = counted(len(rows), "institution")
+    console.print(
+        f"{heads}: {euros(whole['now'])} now, {euros(whole['then'])} then, {euros(whole['difference'])} "
+        f"{contract.currency} ({whole['per_cent'] or 'no'} %)",
+        style="bold", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _row(institution: str, now: Any, then: Any) -> dict[str, Any]:
+    difference = subtract(then, now)
+    per_cent = f"{quotient(difference * 100, now):+.2f}" if now else ""
+    return {"institution": institution, "now": now, "then": then, "difference": difference, "per_cent": per_cent}
+
+
+def _as_data(contract: Contract, made: Simulation) -> dict[str, Any]:
+    return {
+        "currency": contract.currency,
+        "institutions": [_row(*each) for each in made.by_institution()],
+        "months": [
+            {"month": month, **_row(institution, made.now.get(key, ZERO), made.then.get(key, ZERO))}
+            for key in sorted(made.now.keys() | made.then.keys())
+            for month, institution in [key]
+        ],
+        "unpriced": [
+            {"award": each.award, "item": each.item, "subject": each.subject, "quantity": each.quantity}
+            for each in made.unpriced
+        ],
+    }
+
+
+def _write(out: Path, contract: Contract, made: Simulation, when: str) -> None:
+    rows = _as_data(contract, made)["months"]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "simulation.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\r\n")
+            writer.writerow(["month", "institution", "now", "then", "difference", "currency"])
+            for row in rows:
+                amounts = [plain(row[name]) for name in ("now", "then", "difference")]
+                writer.writerow([row["month"], row["institution"], *amounts, contract.currency])
+        chart = bars(f"What past usage would cost: {when}", ("now", "under the other contract"), made.by_institution())
+        (out / "simulation.svg").write_text(chart, "utf-8")
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror or error}")
