@@ -81,7 +81,10 @@ async def _post(url: str, fleet: list[Machine], keys: dict[str, str], count: int
             kind = choose.choice(("cloudevents", "cloudevents-batch", "x-ndjson"))
             body = mutated(b"[" + b",".join(messages) + b"]" if kind.endswith("batch+json") else messages[0], choose)
             headers = {"Authorization": f"Bearer {keys[provider]}", "Content-Type": f"application/{kind}+json"}
-            answer = await client.post("/v1/usage", content=body, headers=headers)
+            try:
+                answer = await client.post("/v1/usage", content=body, headers=headers)
+            except httpx.TransportError as error:
+                raise ChaosError(f"the gateway went away ({error!r}) at or before {body[:500]!r}") from error
             if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
                 raise ChaosError(f"the gateway answers {answer.status_code} to {body[:500]!r}")
             await asyncio.sleep(0)

@@ -27,8 +27,9 @@ log = structlog.get_logger()
 POLL_WAIT_MS = 200
 POLL_EVENTS_MAX = 20_000
 FILL_SECONDS = 0.2
+BEHIND_SECONDS = 2.0
 FILL_SECONDS_BEHIND = 1.0
-"""With a backlog, the larger a batch the less it costs: its charges are fewer."""
+"""When events are older than that, freshness is lost, and a large batch costs less: its charges are fewer."""
 FILL_EVENTS_MAX = 80_000
 REJECTED_BYTES_MAX = 8 * 1024 * 1024
 """Rejections carry their message; a batch is closed before they fill the memory."""
@@ -65,7 +66,9 @@ class Ingest:
         decider, sorter = self._current(), Sorter(self._newest.version, self._partitions)
         read: dict[TopicPartition, int] = {}
         count = sum(map(len, polled.values()))
-        deadline = time.monotonic() + (FILL_SECONDS if count < POLL_EVENTS_MAX else FILL_SECONDS_BEHIND)
+        oldest = min(records[0].timestamp for records in polled.values()) / 1000
+        behind = time.time() - oldest > BEHIND_SECONDS
+        deadline = time.monotonic() + (FILL_SECONDS_BEHIND if behind else FILL_SECONDS)
         while polled:
             await _sort(decider, sorter, polled)
             read |= {place: records[-1].offset + 1 for place, records in polled.items()}

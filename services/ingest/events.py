@@ -81,6 +81,7 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
     """Read one CloudEvent in JSON format."""
     try:
         event = _JSON.decode(message)
+        quantity = _written(event.data.quantity)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return Refusal(Reason.MALFORMED, _first_line(error))
     if event.specversion != "1.0":
@@ -92,13 +93,18 @@ def read_json(message: bytes) -> UsageEvent | Refusal:
     if event.data_base64 is not None:
         return Refusal(Reason.MALFORMED, "both data and data_base64")
     data = event.data
-    quantity = str(data.quantity, "utf-8", "backslashreplace")
-    if quantity.startswith('"'):
-        quantity = quantity[1:-1] if "\\" not in quantity else msgspec.json.decode(data.quantity, type=str)
     return UsageEvent(
         event.id, event.source, event.time, event.subject, data.lot, data.item, quantity, data.region,
         data.resource or "", data.corrects or event.corrects or "",
     )  # fmt: skip
+
+
+def _written(quantity: msgspec.Raw) -> str:
+    """Return a quantity's own digits, whether it is a JSON text or number; raises what reading JSON raises."""
+    text = str(quantity, "utf-8")
+    if not text.startswith('"'):
+        return text
+    return text[1:-1] if "\\" not in text else msgspec.json.decode(quantity, type=str)
 
 
 def _read_avro(message: bytes) -> UsageEvent | Refusal:

@@ -29,6 +29,20 @@ def decide(message: bytes, provider: str = "alpha") -> Accepted | Refusal:
     return read_as if isinstance(read_as, Refusal) else Decider(CONTRACT).decide(provider, read_as, NOW)
 
 
+@pytest.mark.parametrize("quantity", [b'"14.6\\u0030\x815"', b'"\\ud800"', b'"\\x"', b"1\xff", b'"\xff"'])
+def test_a_quantity_that_is_no_text_is_refused(quantity: bytes):
+    refusal = read(GOOD.replace(b'"quantity": "1"', b'"quantity": ' + quantity))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.MALFORMED
+
+
+@given(st.binary(max_size=20).map(lambda noise: noise.replace(b'"', b"")))
+def test_any_bytes_in_a_text_get_an_answer(noise: bytes):
+    for field in (b'"quantity": "1"', b'"region": "fr-paris"', b'"id": "1"'):
+        assert field in GOOD
+        decide(GOOD.replace(field, field[:-1] + noise + b'\\u0030"'))
+
+
 @given(st.binary(max_size=300))
 @example(b"[" * 60_000)
 @example(b'{"id": "\\ud800"}')
