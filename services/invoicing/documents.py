@@ -88,10 +88,11 @@ def ceiling_row(contract: Contract, standing: Standing) -> dict[str, str]:
 
 def table_csv(columns: Iterable[str], rows: Iterable[dict[str, str]]) -> str:
     """Write rows as CSV with a header."""
+    names = list(columns)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(names)
+    writer.writerows([row[name] for name in names] for row in rows)
     return text.getvalue()
 
 

@@ -23,7 +23,6 @@ from services.invoicing.documents import (
     statement_json,
     table_csv,
 )
-from services.invoicing.statement import Statement
 from services.offline.bill import Bill, Rejection, Usage
 
 REJECTION_COLUMNS = (
@@ -96,14 +95,13 @@ def summary(contract: Contract, usage: Usage, bill: Bill) -> dict[str, Any]:
 def _write_statements(folder: Path, contract: Contract, bill: Bill) -> None:
     for month, made in bill.statements.items():
         (folder / month).mkdir()
-        _write_text(folder / month / "statements.csv", statement_csv(contract, made))
+        lines = []
         for statement in made:
-            _write_statement(folder / month, contract, statement)
-
-
-def _write_statement(folder: Path, contract: Contract, statement: Statement) -> None:
-    _write_text(folder / f"{statement.institution}.csv", statement_csv(contract, [statement]))
-    _write_json(folder / f"{statement.institution}.json", statement_json(contract, statement))
+            text = statement_csv(contract, [statement])
+            lines.append(text.partition("\r\n")[2])
+            _write_text(folder / month / f"{statement.institution}.csv", text)
+            _write_json(folder / month / f"{statement.institution}.json", statement_json(contract, statement))
+        _write_text(folder / month / "statements.csv", statement_csv(contract, []) + "".join(lines))
 
 
 def _write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
