@@ -27,7 +27,7 @@ log = structlog.get_logger()
 POLL_WAIT_MS = 200
 POLL_EVENTS_MAX = 20_000
 FILL_SECONDS = 0.2
-BEHIND_SECONDS = 2.0
+BEHIND_SECONDS = 5.0
 FILL_SECONDS_BEHIND = 1.0
 """When events are older than that, freshness is lost, and a large batch costs less: its charges are fewer."""
 FILL_EVENTS_MAX = 80_000
@@ -68,12 +68,13 @@ class Ingest:
         count = sum(map(len, polled.values()))
         oldest = min(records[0].timestamp for records in polled.values()) / 1000
         behind = time.time() - oldest > BEHIND_SECONDS
-        deadline = time.monotonic() + (FILL_SECONDS_BEHIND if behind else FILL_SECONDS)
+        seconds, most = (FILL_SECONDS_BEHIND, FILL_EVENTS_MAX) if behind else (FILL_SECONDS, POLL_EVENTS_MAX)
+        deadline = time.monotonic() + seconds
         while polled:
             await _sort(decider, sorter, polled)
             read |= {place: records[-1].offset + 1 for place, records in polled.items()}
             left = deadline - time.monotonic()
-            room = min(POLL_EVENTS_MAX, FILL_EVENTS_MAX - count)
+            room = min(POLL_EVENTS_MAX, most - count)
             if not room or left <= 0 or sorter.rejected_bytes > REJECTED_BYTES_MAX:
                 break
             polled = await self._consumer.getmany(timeout_ms=min(POLL_WAIT_MS, int(left * 1000)), max_records=room)
