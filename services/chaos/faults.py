@@ -216,10 +216,6 @@ class Clock(Fault):
     async def end(self) -> None:
         self.world.set_clock(0)
 
-    @classmethod
-    def possible(cls, world: World) -> bool:
-        return world.faketime is not None
-
 
 class NewVersion(Fault):
     """A new contract version in the middle of the flow."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +15,6 @@ from services.stack.process import LOOPBACK, StackError, free_ports, run
 SERVERS = ("kafka", "postgres")
 SECOND = "second"
 DISK = "4g"
-_FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-)
 _SUPERVISE_SECONDS = 0.5
 _SLACK_KIB = 64
 _TRIES = 20
@@ -80,7 +75,6 @@ class World:
         self.stack.kafka.proxied = (self._kafka_second, kafka)
         self.kafka = Proxy(kafka, self._kafka_second)
         self.postgres = Proxy(postgres, 0)
-        self.faketime = next((each for each in _FAKETIME if Path(each).exists()), None)
         self.clock = folder / "clock"
         self.restarts: list[str] = []
         self.poison = 0
@@ -154,7 +148,7 @@ class World:
 
     def _add(self, name: str, service: str, port: int, gateway: int, instance: str) -> None:
         url = urlsplit(self.stack.database_url)
-        environment: Mapping[str, str] = {
+        environment = {
             "PLAFOND_PORT": str(port),
             "PLAFOND_GATEWAY_PORT": str(gateway),
             "PLAFOND_INSTANCE": instance,
@@ -162,18 +156,6 @@ class World:
             "PLAFOND_DATABASE_URL": url._replace(
                 netloc=f"{url.username}:{url.password}@{LOOPBACK}:{self.postgres.port}"
             ).geturl(),
-            **self._fake_clock(),
         }
-        command = [sys.executable, "-m", "services.cli", "run", service]
+        command = [sys.executable, "-m", "services.chaos.clock", str(self.clock), "run", service]
         self.stack.add(name, command, environment, f"http://{LOOPBACK}:{port}/readyz")
-
-    def _fake_clock(self) -> dict[str, str]:
-        if self.faketime is None:
-            return {}
-        return {
-            "LD_PRELOAD": self.faketime,
-            "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-            "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }

@@ -31,7 +31,7 @@ def chaos_command(
 
     After each fault usage must flow again within 30 s and the audit must be clean. In the end every acknowledged event
     must count once and every amount be as `plafond bill` makes it of the same usage. Full disks need root (they are
-    small tmpfs mounts), jumping clocks the library faketime; what this machine does not allow is left out, and said.
+    small tmpfs mounts); what this machine does not allow is left out, and said.
     Exit status 1: something was lost, doubled, off or slow.
 
     Examples: `plafond chaos`, `plafond chaos --faults 200 --seed 7 --fuzz 1000000 --json chaos.json`

@@ -43,6 +43,28 @@ def test_the_same_seed_breaks_the_same_way() -> None:
     assert sum(each == [message] for each in made) < 20
 
 
+def test_a_services_clock_can_be_set_and_its_durations_do_not_move(tmp_path: Path) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("-3600\n")
+    program = """
+import sys, threading, time
+from pathlib import Path
+from services.chaos.clock import follow
+began = time.time(), time.monotonic()
+threading.Thread(target=follow, args=(Path(sys.argv[1]),), daemon=True).start()
+while time.time() > began[0] - 3000:
+    time.sleep(0.01)
+Path(sys.argv[1]).write_text("+0\\n")
+while time.time() < began[0]:
+    time.sleep(0.01)
+print(time.monotonic() - began[1] < 60)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(clock)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "True\n"
+
+
 @pytest.mark.parametrize("mode", [Mode.CUT, Mode.STALL, Mode.SLOW])
 async def test_a_proxy_cuts_stalls_and_slows_and_then_passes_again(mode: Mode) -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
