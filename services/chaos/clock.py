@@ -1,7 +1,7 @@
 """A service whose clock can be set: `python -m services.chaos.clock FILE run rating`.
 
 FILE holds by how many seconds the clock is off. Only the time of day moves; what measures durations does not, as when
-somebody sets a machine's clock. It moves inside Python: libfaketime, preloaded below it, makes threads stall for seconds.
+somebody sets a machine's clock. It moves inside Python: libfaketime, preloaded below it, stalls threads for seconds.
 """
 
 import sys
