@@ -12,9 +12,10 @@ import asyncpg
 
 from services.contract.load import load
 from services.contract.model import Contract
+from services.contract.money import ZERO, plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
-from services.contract.succession import Moved, edited, moved, vanished
+from services.contract.succession import Moved, converted, edited, moved, vanished
 from services.postgres import Connection
 
 CHANNEL = "plafond_contract"
@@ -26,6 +27,8 @@ _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
 _ANYTHING_RATED = "select exists (select from rating.batch)"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
+_PRICED_MONTHS = "select distinct award, tariff, month from rating.meter order by month, award, tariff"
+_AS_APPLIED = "the rate as applied: usage of that month was priced with it"
 _DELIVERED = "select distinct provider, award from rating.use order by provider, award"
 _LAST_RATED = """
 select max(time) from rating.usage join rating.use using (use_no)
@@ -141,6 +144,12 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         if changed := edited(before, after, award, tariff):
             wanted = "the prices as applied: a tariff that has priced anything is never edited, but followed by another"
             problems.append(Problem(f"tariffs[{award} {tariff}].prices", f"another {', '.join(changed)}", wanted))
+    for award, tariff, month in await connection.fetch(_PRICED_MONTHS):
+        problems += [
+            Problem(f"rates[{currency} {month}].rate", plain(after.rate(currency, month) or ZERO), _AS_APPLIED)
+            for currency in converted(before, after, award, tariff, month)
+        ]
+    problems = list(dict.fromkeys(problems))
     for provider, award in await connection.fetch(_DELIVERED):
         now = after.award_by_provider.get((provider, before.awards[award].lot))
         if now is not None and now.code != award:

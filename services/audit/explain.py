@@ -22,7 +22,8 @@ from services.reasons import Refusal
 
 _EVENT = """
 select event.batch_no, event.position, batch.batch, batch.version, batch.accepted_at, batch.rated_at,
-       usage.time, usage.quantity, usage.resource, usage.raw_partition, usage.raw_offset, usage.received_at,
+       usage.time, usage.quantity, rating.billed(usage.quantity, use.minimum, use.increment) as billed, usage.resource,
+       usage.raw_partition, usage.raw_offset, usage.received_at,
        use.provider, use.award, use.subject, use.item, use.region, use.month, use.tariff
 from rating.event join rating.batch using (batch_no)
      join rating.usage on usage.batch_no = event.batch_no and usage.position = event.position
@@ -44,7 +45,7 @@ where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 
 """
 # What came before the event in its batch, under the same key.
 _EARLIER = """
-select coalesce(sum(quantity), 0) from rating.usage join rating.use using (use_no)
+select coalesce(sum(rating.billed(quantity, minimum, increment)), 0) from rating.usage join rating.use using (use_no)
 where batch_no = $1 and position < $2 and award = $3 and item = $4 and use.month = $5 and tariff = $6 and subject = $7
 """
 # The invoice month that the batch's postings of this key went on, and the invoices issued since.
@@ -73,7 +74,7 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
     found["event"]["topic"] = raw_topic(provider)
     found["price"] = await _priced(connection, contract, event)
-    found["payers"] = await _payers(connection, contract, event, Share(event["quantity"], found["price"]["amount"]))
+    found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
 
@@ -93,7 +94,7 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
     assert charged is not None, f"batch {event['batch']} has no charge for {place}"
     earlier = await connection.fetchval(_EARLIER, event["batch_no"], event["position"], *place)
     before = add(charged["before"], earlier)
-    after = add(before, event["quantity"])
+    after = add(before, event["billed"])
     price = price_of(contract, key)
     return {
         "tariff": f"{key.award} from {key.tariff}, contract version {event['version']}",
@@ -103,6 +104,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "meter_after": after,
         "amount": charge(price, before, after),
         "currency": contract.currency,
+        "currency_of_price": price.currency or contract.currency,
+        "rate": price.rate,
         "steps_before": [_step(step) for step in price.steps(before)],
         "steps_after": [_step(step) for step in price.steps(after)],
     }

@@ -39,10 +39,11 @@ IDENTITIES: dict[str, str] = {
     "charges = usage": """
         select format('%s %s %s %s: %s used, %s charged', award, item, month, subject, coalesce(used.quantity, 0),
                       coalesce(charged.quantity, 0))
-        from (select use.award, use.item, use.month, use.tariff, use.subject, sum(quantity) as quantity
+        from (select use.award, use.item, use.month, use.tariff, use.subject,
+                     sum(rating.billed(quantity, minimum, increment)) as quantity
               from rating.usage join rating.use using (use_no) group by 1, 2, 3, 4, 5) as used
              full join (select award, item, month, tariff, subject, sum(quantity) as quantity
-                        from rating.charge group by 1, 2, 3, 4, 5) as charged
+                        from rating.charge where not is_fee group by 1, 2, 3, 4, 5) as charged
              using (award, item, month, tariff, subject)
         where coalesce(used.quantity, 0) <> coalesce(charged.quantity, 0)
     """,

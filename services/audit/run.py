@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import asyncpg
@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from services import contract_store
 from services.audit.identities import IDENTITIES
-from services.contract.charges import MeterKey, price_of
+from services.contract.charges import ChargeKey, MeterKey, price_of
+from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import first_day, midnight, next_month
@@ -65,6 +66,7 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
                 findings.append(
                     Finding("each meter = price of its quantity", await _meters(connection, stored.contract))
                 )
+                findings.append(Finding("each fee is on its charges", await _fees(connection, stored.contract)))
                 findings.append(
                     Finding("usage is priced under the tariff in force", await _tariffs(connection, stored.contract))
                 )
@@ -146,6 +148,36 @@ async def _meters(connection: Connection, contract: Contract) -> tuple[str, ...]
         if right != row["amount"]:
             breaches.append(f"meter {'/'.join(key)}: {row['quantity']} cost {right}, the meter says {row['amount']}")
     return tuple(breaches)
+
+
+_CHARGED = """
+select award, item, month, tariff, subject, sum(quantity) as quantity, sum(amount) as amount
+from rating.charge where (award, tariff) in (select * from unnest($1::text[], $2::date[]))
+group by award, item, month, tariff, subject
+"""
+
+
+async def _fees(connection: Connection, contract: Contract) -> tuple[str, ...]:
+    if not contract.fees:
+        return ()
+    awards, tariffs = zip(*contract.fees, strict=True)
+    rows = await connection.fetch(_CHARGED, awards, [date.fromisoformat(day) for day in tariffs])
+    charged = {
+        ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"]): row
+        for row in rows
+    }
+    amounts = {key: row["amount"] for key, row in charged.items()}
+    right = {
+        key: money
+        for number in range(contract.fee_rounds)
+        for key, money in fee_quantities(contract, number, amounts).items()
+    }
+    stored = {key: row["quantity"] for key, row in charged.items() if is_fee(contract, key)}
+    return tuple(
+        f"fee {'/'.join(key)}: is on {stored.get(key, ZERO)}, its charges add up to {right.get(key, ZERO)}"
+        for key in sorted(right.keys() | stored.keys())
+        if right.get(key, ZERO) != stored.get(key, ZERO)
+    )
 
 
 _UNDER_ANOTHER = """

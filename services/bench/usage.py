@@ -68,7 +68,7 @@ def machines(contract: Contract, events: int, series: str = "vm") -> list[Machin
                 f'{{"specversion":"1.0","id":"{name}-',
                 f'","source":"/providers/{provider}","type":"{EVENT_TYPE}","time":"',
                 f'","subject":"{choose.choice(subjects)}","data":{{"lot":"{lot}",'
-                f'"item":"{choose.choice(sorted(tariff.prices))}","quantity":"{choose.randint(1, 64_000) / 1000:.3f}",'
+                f'"item":"{choose.choice(sorted(tariff.metered))}","quantity":"{choose.randint(1, 64_000) / 1000:.3f}",'
                 f'"region":"{choose.choice(regions)}","resource":"{name}"}}}}',
             )
         )

@@ -10,6 +10,7 @@ import typer
 
 from services import contract_store
 from services.commands.contract_data import as_data, print_contract, summary
+from services.commands.rates import rates_command
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.load import FILE_BYTES_MAX, load
 from services.contract.model import Contract
@@ -95,6 +96,9 @@ def apply_command(
     done = "was applied already as" if stored.already else "is applied as"
     console.print(f"{stored.contract.code} {done} version {stored.version}", style="green", highlight=False)
     _print_summary(stored.contract)
+
+
+app.command("rates")(rates_command)
 
 
 @app.command("show")

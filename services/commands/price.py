@@ -15,10 +15,11 @@ import typer
 from services.commands.contract_file import contract_in
 from services.contract.model import Award, Contract, Price, Tariff
 from services.contract.money import ZERO, add, plain
-from services.contract.months import midnight
+from services.contract.months import midnight, month_of
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import Step, charge
+from services.contract.tariff.flat import Flat
 from services.contract.tariff.tariffs import read_price
 from services.ingest.decide import read_quantity
 from services.output import Column, JsonOption, console, fail, print_json, show
@@ -73,7 +74,7 @@ def price_command(
     if (quantity is None) == (meters is None):
         fail("give a --quantity or --meters", 2)
     if tariff is not None:
-        price, about = _price_in(tariff), dict[str, Any]()
+        price, about = _of_a_month(_price_in(tariff), day.date() if day else None), dict[str, Any]()
     else:
         assert contract is not None, "checked above"
         if award is None or item is None:
@@ -166,6 +167,14 @@ def _price_in(path: Path) -> Price:
     return price
 
 
+def _of_a_month(price: Price, day: date | None) -> Price:
+    if day is not None:
+        return price.in_month(month_of(day))
+    if isinstance(price.model, Flat) and price.model.by_days:
+        fail("a price by days depends on the month: give a --date in it", 2)
+    return price
+
+
 def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:
     """Return an item's price in the tariff in force, and what the contract says around it."""
     when = day or min(max(datetime.now(UTC).date(), contract.starts), contract.ends - timedelta(days=1))
@@ -179,7 +188,7 @@ def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tupl
         "unit": contract.items[item].unit,
         "tariff": tariff.valid_from,
     }
-    return tariff.prices[item], about
+    return tariff.prices[item].in_month(month_of(when)), about
 
 
 def _rows(steps: list[Step]) -> list[dict[str, Any]]:

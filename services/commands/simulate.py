@@ -8,10 +8,10 @@ import typer
 
 from services.commands.chart import bars
 from services.commands.contract_file import contract_in
+from services.commands.month_range import months_given
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
 from services.contract.money import ZERO, plain, quotient, subtract, total
-from services.contract.months import first_day, months_between
 from services.contract_store import newest
 from services.invoicing.simulate import Simulation, simulate
 from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
@@ -44,7 +44,7 @@ def simulate_command(
 
     `plafond simulate --contract offer.toml --from 2016-03 --out whatif`
     """
-    months = _months(first, last or first)
+    months = months_given(first, last or first)
     other = contract_in(contract)
 
     async def work(connection: Connection) -> tuple[Contract, Simulation]:
@@ -67,16 +67,6 @@ def simulate_command(
         errors.print(f"no price under {each.award}: {what}", style="red", markup=False, highlight=False)
     if made.unpriced:
         raise typer.Exit(1)
-
-
-def _months(first: str, last: str) -> list[str]:
-    try:
-        first_day(first), first_day(last)
-    except ValueError as error:
-        fail(str(error), 2)
-    if last < first:
-        fail(f"--to {last} is before --from {first}", 2)
-    return months_between(first, last)
 
 
 def _show(contract: Contract, made: Simulation, when: str) -> None:

@@ -33,8 +33,9 @@ class MeterKey(NamedTuple):
 
 
 def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
-    """Return the price that a key falls under; raises KeyError when the contract has none."""
-    return contract.price(key.award, key.item, date.fromisoformat(key.tariff))
+    """Return the price that a key falls under, as it is in its month; raises KeyError when the contract has none."""
+    price = contract.price(key.award, key.item, date.fromisoformat(key.tariff))
+    return price.in_month(key.month, contract.rate(price.currency, key.month))
 
 
 def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:

@@ -10,12 +10,13 @@ from itertools import pairwise
 
 from services.contract.model import AllocationKey, Award, Contract, Phase
 from services.contract.money import plain, total
+from services.contract.months import month_of
 from services.contract.problems import Problem
 
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _pools)
+    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _rates, _pools)
     return [problem for rule in rules for problem in rule(contract)]
 
 
@@ -146,6 +147,24 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
                 "no tariff" if day is None else f"no tariff before {day}",
                 f"one of [[tariffs]] valid from the contract's first day, {starts}",
             )
+
+
+def _rates(contract: Contract) -> Iterator[Problem]:
+    """What is priced in another currency has a rate from its first month on."""
+    for code, month in contract.rates:
+        if code == contract.currency:
+            yield Problem(f"rates[{code} {month}].currency", repr(code), "another one than the contract's own")
+    for tariff in contract.tariffs:
+        if tariff.valid_from == date.min:
+            continue
+        month = month_of(tariff.valid_from)
+        for currency in sorted({each.currency for each in tariff.prices.values() if each.currency}):
+            if contract.rate(currency, month) is None:
+                yield Problem(
+                    f"tariffs[{tariff.award} {tariff.valid_from}].currency",
+                    f"{currency!r}, for which there is no rate in {month}",
+                    f'one of [[rates]] with currency = "{currency}" for {month} or before',
+                )
 
 
 def _pools(contract: Contract) -> Iterator[Problem]:

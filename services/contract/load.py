@@ -27,7 +27,7 @@ from services.contract.model import (
     Region,
     Supplier,
 )
-from services.contract.money import CURRENCY_DIGITS
+from services.contract.money import CURRENCY_DIGITS, PRICE_DIGITS
 from services.contract.problems import Problem, one_of, show
 from services.contract.reading import COUNTRY_PATTERN, MONEY_MAX, Section
 from services.contract.tariff.tariffs import read_tariffs
@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 WEIGHT_DIGITS = 12
+RATE_MAX = Decimal(1_000_000)
 DEFAULT_THRESHOLDS = [50, 75, 90, 100]
 DEFAULT_GRACE_DAYS = 10
 _TOML_PLACE = re.compile(r" \(at (.*)\)\Z")
@@ -86,10 +87,11 @@ def _read(document: Section) -> Contract:
     known = [code for code, award in awards.items() if award.lot and award.supplier]
     members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
     members |= set(institutions)
+    currency = head.choice("currency", sorted(CURRENCY_DIGITS)) or "EUR"
     contract = Contract(
         code=head.code("code") or "",
         name=_name(head),
-        currency=head.choice("currency", sorted(CURRENCY_DIGITS)) or "EUR",
+        currency=currency,
         zone=_zone(head),
         ceiling=head.money("ceiling") or MONEY_MAX,
         thresholds=tuple(head.integers("alert_thresholds", 1, 1000, default=DEFAULT_THRESHOLDS)),
@@ -101,9 +103,10 @@ def _read(document: Section) -> Contract:
         suppliers=suppliers,
         providers=providers,
         awards=awards,
-        tariffs=read_tariffs(document, known, items),
+        tariffs=read_tariffs(document, known, items, currency),
         institutions=institutions,
         pools=_rows(document, "pools", lambda each, code: _pool(each, code, members), at_least=0),
+        rates=_rates(document),
     )
     head.done()
     document.done()
@@ -196,6 +199,20 @@ def _awards(
         else:
             awards[code] = Award(code, lot or "", supplier or "", tuple(names), ceiling)
     return awards
+
+
+def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
+    """Read [[rates]]: by currency and the first month it is for."""
+    rates: dict[tuple[str, str], Decimal] = {}
+    for section in document.tables("rates", label="currency month"):
+        currency, month = section.choice("currency", sorted(CURRENCY_DIGITS)), section.month("month")
+        rate = section.number("rate", PRICE_DIGITS, Decimal("0.000001"), RATE_MAX)
+        section.done()
+        if (currency, month) in rates:
+            section.problem("", f"the rate of {currency} for {month} again", "one rate a month")
+        elif currency and month and rate:
+            rates[currency, month] = rate
+    return rates
 
 
 def _institution(section: Section, code: str) -> Institution:

@@ -6,16 +6,29 @@ defined, no tariffs of an award begin on the same day, and every weight adds up.
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
+from typing import Self
 from zoneinfo import ZoneInfo
 
-from services.contract.money import CURRENCY_DIGITS, HUNDRED, ZERO, plain, subtract
+from services.contract.money import (
+    CURRENCY_DIGITS,
+    HUNDRED,
+    PRICE_DIGITS,
+    ZERO,
+    multiply,
+    plain,
+    quotient,
+    round_half_up,
+    started,
+    subtract,
+)
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
-from services.contract.tariff import ChargeModel, Step
+from services.contract.tariff import ChargeModel, Monthly, Step
+from services.contract.tariff.percentage import Rounds
 
 
 class Scope(StrEnum):
@@ -104,7 +117,9 @@ class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
 
     The first `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
-    list, worked in already.
+    list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
+    of the contract's currency buys, and known once the month is. An event is billed for at least the `minimum`, and for
+    whole `increment`s, where they are not zero.
     """
 
     item: str
@@ -112,13 +127,41 @@ class Price:
     model: ChargeModel
     free: Decimal = ZERO
     percent_of_list: Decimal = HUNDRED
+    currency: str | None = None
+    rate: Decimal | None = None
+    minimum: Decimal = ZERO
+    increment: Decimal = ZERO
+
+    def billed(self, quantity: Decimal) -> Decimal:
+        """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
+        size = quantity.copy_abs()
+        if self.increment:
+            size = multiply(started(size, self.increment), self.increment)
+        return max(size, self.minimum).copy_sign(quantity) if quantity else quantity
+
+    def in_month(self, month: str, rate: Decimal | None = None) -> Self:
+        """Return the price as it is in a month like 2016-02, in which its currency has a rate."""
+        model = self.model.in_month(month) if isinstance(self.model, Monthly) else self.model
+        return self if model is self.model and rate is None else replace(self, model=model, rate=rate)
 
     def amount(self, quantity: Decimal) -> Decimal:
-        """Return the price of a cumulative quantity, exact; nothing costs nothing."""
+        """Return the price of a cumulative quantity in the contract's currency; nothing costs nothing.
+
+        Exact, but a conversion is rounded half up to 12 decimals. Raises ValueError where the rate is missing.
+        """
+        amount = self.in_currency(quantity)
+        if self.currency is None:
+            return amount
+        if self.rate is None:
+            raise ValueError(f"a price in {self.currency} depends on the month's rate")
+        return round_half_up(quotient(amount, self.rate), PRICE_DIGITS)
+
+    def in_currency(self, quantity: Decimal) -> Decimal:
+        """Return the price of a cumulative quantity in the price's own currency, exact."""
         return self.model.amount(subtract(quantity, self._without_charge(quantity)))
 
     def steps(self, quantity: Decimal) -> list[Step]:
-        """Return the reckoning of `amount`, line by line; the lines add up to it."""
+        """Return the reckoning of `in_currency`, line by line; the lines add up to it."""
         free = self._without_charge(quantity)
         steps = self.model.steps(subtract(quantity, free))
         return [Step(f"free, up to {plain(self.free)}", free, ZERO, ZERO), *steps] if self.free else steps
@@ -127,7 +170,10 @@ class Price:
         """Return the price in one line, for a price list."""
         free = f"{plain(self.free)} free, then " if self.free else ""
         listed = "" if self.percent_of_list == HUNDRED else f" ({plain(self.percent_of_list)} % of the list)"
-        return f"{free}{self.model.brief()}{listed}"
+        currency = f" {self.currency}" if self.currency else ""
+        least = f", at least {plain(self.minimum)} an event" if self.minimum else ""
+        parts = f", in started {plain(self.increment)}" if self.increment else ""
+        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}"
 
     def _without_charge(self, quantity: Decimal) -> Decimal:
         return max(ZERO, min(quantity, self.free))
@@ -135,11 +181,18 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """An award's prices from a date on, until its next tariff."""
+    """An award's prices from a date on, until its next tariff; `fees` are those that are on other charges."""
 
     award: str
     valid_from: date
     prices: Mapping[str, Price]
+    fees: Rounds = ()
+
+    @property
+    def metered(self) -> list[str]:
+        """The items that usage may name."""
+        fees = {fee.item for each in self.fees for fee in each}
+        return [item for item in self.prices if item not in fees]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +221,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Contract:
-    """A framework contract, whole; mappings are keyed by code."""
+    """A framework contract, whole; mappings are keyed by code.
+
+    `rates` says, by currency and the first month it is for, how much of the currency one unit of the contract's buys.
+    """
 
     code: str
     name: str
@@ -187,6 +243,7 @@ class Contract:
     tariffs: tuple[Tariff, ...]
     institutions: Mapping[str, Institution]
     pools: Mapping[str, Pool]
+    rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
     @property
     def starts(self) -> date:
@@ -221,6 +278,16 @@ class Contract:
         """Each award's tariffs, oldest first."""
         ordered = sorted(self.tariffs, key=lambda tariff: tariff.valid_from)
         return {code: tuple(each for each in ordered if each.award == code) for code in self.awards}
+
+    @cached_property
+    def fees(self) -> Mapping[tuple[str, str], Rounds]:
+        """The fees of each tariff that has any, by award and first day (ISO 8601)."""
+        return {(each.award, each.valid_from.isoformat()): each.fees for each in self.tariffs if each.fees}
+
+    @cached_property
+    def fee_rounds(self) -> int:
+        """How many rounds of fees follow usage at most."""
+        return max(map(len, self.fees.values()), default=0)
 
     @cached_property
     def subjects(self) -> frozenset[str]:
@@ -260,6 +327,11 @@ class Contract:
             if tariff.valid_from == valid_from:
                 return tariff.prices[item]
         raise KeyError(f"award {award} has no tariff from {valid_from}")
+
+    def rate(self, currency: str | None, month: str) -> Decimal | None:
+        """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""
+        months = [since for code, since in self.rates if code == currency and since <= month]
+        return self.rates[currency, max(months)] if currency and months else None
 
 
 def payer(subject: str) -> str:

@@ -16,7 +16,9 @@ QUANTITY_LIMIT = Decimal(10) ** 15
 PRICE_LIMIT = Decimal(10) ** 9
 
 ZERO = Decimal(0)
+ONE = Decimal(1)
 HUNDRED = Decimal(100)
+HUNDREDTH = Decimal("0.01")
 EXACT = decimal.Context(
     prec=200,
     Emin=-999,

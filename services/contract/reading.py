@@ -15,6 +15,8 @@ from typing import Any
 
 from services.contract.money import (
     HUNDRED,
+    HUNDREDTH,
+    ONE,
     PRICE_DIGITS,
     PRICE_LIMIT,
     QUANTITY_DIGITS,
@@ -23,6 +25,7 @@ from services.contract.money import (
     decimals,
     multiply,
     plain,
+    round_half_up,
 )
 from services.contract.problems import Problem, one_of, show
 
@@ -33,6 +36,7 @@ ENTRIES_MAX = 10_000
 MONEY_MAX = Decimal(10) ** 15
 YEAR_MIN, YEAR_MAX = 2000, 2199
 _NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
 _WORD = re.compile(r"\w+")
 
 __all__ = ["CODE_FORM", "CODE_PATTERN", "Problem", "Section"]
@@ -42,13 +46,14 @@ __all__ = ["CODE_FORM", "CODE_PATTERN", "Problem", "Section"]
 class Section:
     """A table being read; `problems` is shared by all sections of one file.
 
-    Its prices are list prices, of which `percent` per cent are due.
+    Its prices are list prices, of which `percent` per cent are due, times the `index`.
     """
 
     table: Mapping[str, Any]
     place: str
     problems: list[Problem]
     percent: Decimal = HUNDRED
+    index: Decimal = ONE
     _seen: set[str] = field(default_factory=set)
 
     def problem(self, key: str, found: str, wanted: str) -> None:
@@ -128,6 +133,17 @@ class Section:
             return None
         return value
 
+    def month(self, key: str) -> str | None:
+        """Return a month, written as text."""
+        form = f'a month like "2016-03", from the year {YEAR_MIN} to {YEAR_MAX}'
+        value = self.value(key, form)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not _MONTH.match(value) or not YEAR_MIN <= int(value[:4]) <= YEAR_MAX:
+            self.problem(key, show(value), form)
+            return None
+        return value
+
     def integer(self, key: str, low: int, high: int, *, default: int | None = None) -> int | None:
         """Return a whole number from low to high."""
         form = f"a whole number from {low} to {high}"
@@ -156,25 +172,32 @@ class Section:
         return self.number(key, 2, Decimal("0.01"), MONEY_MAX, required=required)
 
     def price(self, key: str, *, required: bool = True) -> Decimal | None:
-        """Return a price as it is due: zero or more, at most 12 decimals."""
+        """Return a price as it is due: zero or more, at most 12 decimals, to which an indexed one is rounded."""
         listed = self.number(key, PRICE_DIGITS, ZERO, PRICE_LIMIT, required=required)
-        if listed is None or self.percent == HUNDRED:
+        if listed is None or (self.percent, self.index) == (HUNDRED, ONE):
             return listed
-        price = multiply(listed, multiply(self.percent, Decimal("0.01")))
+        price = multiply(listed, multiply(self.percent, HUNDREDTH))
         if decimals(price) > PRICE_DIGITS:
             self.problem(key, f"{plain(listed)}, of which {plain(self.percent)} % are {plain(price)}",
                          f"a price that has at most {PRICE_DIGITS} decimals then, too")  # fmt: skip
             return None
-        return price
+        return round_half_up(multiply(price, self.index), PRICE_DIGITS)
 
     def quantity(self, key: str, *, required: bool = True) -> Decimal | None:
         """Return a quantity: zero or more, at most 15 decimals."""
         return self.number(key, QUANTITY_DIGITS, Decimal(0), QUANTITY_LIMIT, required=required)
 
-    def texts(self, key: str) -> list[str]:
+    def flag(self, key: str) -> bool:
+        """Return true or false; false where nothing stands."""
+        value = self.value(key, "true or false", required=False)
+        if value is not None and not isinstance(value, bool):
+            self.problem(key, show(value), "true or false, without quotes")
+        return value is True
+
+    def texts(self, key: str, *, required: bool = True) -> list[str]:
         """Return a list of at least one text, each only once."""
         form = f"a list of 1 to {ENTRIES_MAX} texts, each only once"
-        value = self.value(key, form)
+        value = self.value(key, form, required=required)
         if value is None:
             return []
         if (
@@ -234,7 +257,7 @@ class Section:
 
     def inside(self, key: str, table: Mapping[str, Any]) -> "Section":
         """Return a section for a table inside this one."""
-        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems, self.percent)
+        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems, self.percent, self.index)
 
     def done(self) -> None:
         """Note every key that nothing asked for: a misspelt key must not be passed over."""

@@ -54,9 +54,21 @@ def moved(before: Contract, after: Contract) -> list[Moved]:
 
 
 def edited(before: Contract, after: Contract, award: str, tariff: date) -> list[str]:
-    """Return the items whose price in a tariff is gone or another; what was added is none of them."""
-    prices = _prices(after, award, tariff)
-    return [item for item, price in _prices(before, award, tariff).items() if prices.get(item) != price]
+    """Return the items whose price in a tariff is gone or another, and added fees: they are on what was charged before.
+
+    Other prices that were added are none of them.
+    """
+    known, prices = _prices(before, award, tariff), _prices(after, award, tariff)
+    fees = {fee.item for each in after.fees.get((award, tariff.isoformat()), ()) for fee in each}
+    changed = [item for item, price in known.items() if prices.get(item) != price]
+    return changed + sorted(fees - known.keys())
+
+
+def converted(before: Contract, after: Contract, award: str, tariff: date, month: str) -> list[str]:
+    """Return the currencies in which a tariff has prices and whose rate in a month is another."""
+    prices = _prices(before, award, tariff).values()
+    currencies = sorted({price.currency for price in prices if price.currency})
+    return [each for each in currencies if before.rate(each, month) != after.rate(each, month)]
 
 
 def vanished(before: Contract, after: Contract) -> list[Problem]:

@@ -116,6 +116,8 @@ class Decider:
         tariff = contract.tariff_at(award.code, instant)
         if tariff is None or item not in tariff.prices:
             return Refusal(Reason.NO_PRICE, f"{item} under {award.code} at {instant.isoformat()}")
+        if item not in tariff.metered:
+            return Refusal(Reason.NO_PRICE, f"{item} under {award.code} is a percentage of other charges, not metered")
         return Use(
             provider,
             award.code,

@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
+from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import AllocationKey, Contract, Pool
-from services.contract.money import QUANTITY_DIGITS, ZERO, add, total
+from services.contract.money import QUANTITY_DIGITS, ZERO, add, decimals, total
 from services.contract.split import equal_parts, split
 from services.contract.tariff import Priced
 
@@ -62,6 +63,15 @@ def settle(
 
 
 def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+    """Return what each subject owes for its usage and in fees on that; fees among the quantities are reckoned anew."""
+    owed = _owed(contract, {key: quantity for key, quantity in quantities.items() if not is_fee(contract, key)})
+    for number in range(contract.fee_rounds):
+        charged = {key: share.amount for key, share in owed.items()}
+        owed |= _owed(contract, fee_quantities(contract, number, charged))
+    return owed
+
+
+def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
     """Return what each subject owes: its own price where those add up to the meter's, else its part by quantity."""
     meters: dict[MeterKey, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):
@@ -93,7 +103,7 @@ def meter_parts(price: Priced, uses: Mapping[str, Decimal]) -> dict[str, Decimal
 def pool_parts(pool: Pool, share: Share, direct: Mapping[str, Decimal]) -> dict[str, Share]:
     """Split a pool's share among its members, `direct` being each subject's own amount in the month."""
     weights = pool_weights(pool, direct)
-    quantities = split(share.quantity, weights, QUANTITY_DIGITS)
+    quantities = split(share.quantity, weights, max(QUANTITY_DIGITS, decimals(share.quantity)))  # a fee's is money
     parts = split(share.amount, weights)
     return {member: Share(quantities[member], parts[member]) for member in weights}
 

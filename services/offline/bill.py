@@ -8,7 +8,7 @@ lot, item, subject, region, period) is decided once, and what is out of the ordi
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -169,16 +169,22 @@ def _decide(database: DuckDBPyConnection, contract: Contract, now: datetime) -> 
     decider = Decider(contract)
     database.execute(sql.PERIOD, [starts, list(range(len(starts)))])
     database.execute(sql.COMBINATIONS, [last])
+    database.execute(sql.STARTED)
     database.execute(sql.USE)
     database.execute(sql.REFUSED)
     uses = []
     for number, provider, lot, item, subject, region, _, instant in database.execute("from combination").fetchall():
         use = decider.use(provider, lot, item, subject, region, _EPOCH + instant * _MICROSECOND)
         if isinstance(use, Use):
-            uses.append((number, use.award, use.item, use.month, use.tariff, use.subject))
+            uses.append(_use_row(contract, number, use))
     _insert(database, "use", uses)
     database.execute(sql.ACCEPTED, [last])
     _decide_one_by_one(database, decider, now)
+
+
+def _use_row(contract: Contract, number: int, use: Use) -> tuple[object, ...]:
+    price = contract.price(use.award, use.item, date.fromisoformat(use.tariff))
+    return (number, use.award, use.item, use.month, use.tariff, use.subject, price.minimum, price.increment)
 
 
 def _decide_one_by_one(database: DuckDBPyConnection, decider: Decider, now: datetime) -> None:
@@ -200,7 +206,7 @@ def _decide_one_by_one(database: DuckDBPyConnection, decider: Decider, now: date
             use = decided.use
             if use not in numbers:
                 numbers[use] = -1 - len(numbers)
-                uses.append((numbers[use], use.award, use.item, use.month, use.tariff, use.subject))
+                uses.append(_use_row(decider.contract, numbers[use], use))
             accepted.append((position, numbers[use], decided.time, Decimal(decided.quantity)))
         _insert(database, "use", uses)
         _insert(database, "accepted", accepted)

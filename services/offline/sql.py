@@ -86,7 +86,10 @@ from (select provider, lot, item, subject, region, period, min(instant) as insta
 
 # A use is a row of `combination` that the core took, or one that the core made of rows it decided one by one.
 USE = """
-create or replace table use (use bigint, award varchar, item varchar, month varchar, tariff varchar, subject varchar)
+create or replace table use (
+    use bigint, award varchar, item varchar, month varchar, tariff varchar, subject varchar,
+    minimum decimal(38, 15), increment decimal(38, 15)
+)
 """
 
 ACCEPTED = """
@@ -130,8 +133,17 @@ qualify row_number() over same > 1
 ENTER_CONFLICTS = "insert into refused select position, $1, id from again where conflict"
 
 # Plain amounts are below 10^12, any other below 10^15: of those, 10^8 fit into a sum, and more would raise.
+STARTED = """
+create or replace macro started(size, increment) as
+    case when increment = 0 then size else size + (increment - size % increment) % increment end
+"""
+# What is billed with a minimum or in increments is as `Price.billed` has it.
 QUANTITIES = """
-select award, item, month, tariff, subject, sum(amount) as quantity
+select award, item, month, tariff, subject, sum(case
+    when minimum = 0 and increment = 0 or amount = 0 then amount
+    when amount > 0 then greatest(minimum, started(amount, increment))
+    else -greatest(minimum, started(-amount, increment))
+end) as quantity
 from accepted join use using (use)
 where not exists (from again where again.position = accepted.position)
 group by award, item, month, tariff, subject

@@ -6,24 +6,30 @@ charged one after the other in the order of their keys; what each owes in the en
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
-from services.contract.model import Contract
-from services.contract.money import ZERO, add
+from services.contract.model import Contract, Price
+from services.contract.money import ZERO, add, subtract
 from services.contract.tariff import charge
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """By how much one subject's usage moved its meter: from `before` by `quantity`, which cost `amount`."""
+    """By how much one subject's usage moved its meter: from `before` by `quantity`, which cost `amount`.
+
+    Where the price is in another currency, that, the rate, and the amount in it stand beside.
+    """
 
     key: ChargeKey
     meter: MeterKey
     before: Decimal
     quantity: Decimal
     amount: Decimal
+    currency: str | None = None
+    rate: Decimal | None = None
+    currency_amount: Decimal | None = None
 
 
 def meters_of(contract: Contract, keys: Iterable[ChargeKey]) -> list[MeterKey]:
@@ -41,6 +47,14 @@ def charges(
         meter = meter_of(contract, key)
         before = running.get(meter, ZERO)
         after = add(before, quantities[key])
-        made.append(Charge(key, meter, before, quantities[key], charge(price_of(contract, key), before, after)))
+        made.append(_charge(price_of(contract, key), key, meter, before, after))
         running[meter] = after
     return made
+
+
+def _charge(price: Price, key: ChargeKey, meter: MeterKey, before: Decimal, after: Decimal) -> Charge:
+    made = Charge(key, meter, before, subtract(after, before), charge(price, before, after))
+    if price.currency is None:
+        return made
+    difference = subtract(price.in_currency(after), price.in_currency(before))
+    return replace(made, currency=price.currency, rate=price.rate, currency_amount=difference)

@@ -19,7 +19,8 @@ create temporary table if not exists incoming (
 # region, but not the tariff, which the contract decides.
 _USES = """
 uses as materialized (
-    select given.use, use_no, provider, month, hashtextextended(concat_ws('|', award, subject, item, region), 0) as said
+    select given.use, use_no, provider, month, minimum, increment,
+           hashtextextended(concat_ws('|', award, subject, item, region), 0) as said
     from unnest($2::int[]) with ordinality as given(use_no, use) join rating.use using (use_no)
 )
 """
@@ -56,7 +57,7 @@ from again join uses using (use) join rating.event on event.provider = uses.prov
 """
 
 # What the new events said, and the sums by use.
-KEEP_USAGE = f"""
+_KEEP_USAGE = f"""
 with {_USES}, kept as (
     insert into rating.usage (month, batch_no, position, use_no, id, time, quantity, resource, raw_partition,
                               raw_offset, received_at)
@@ -64,7 +65,14 @@ with {_USES}, kept as (
            raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond'
     from incoming join uses using (use)
 )
+"""
+KEEP_USAGE = f"""{_KEEP_USAGE}
 select use, count(*) as events, sum(quantity) as quantity from incoming group by use
+"""
+# The same where a tariff rounds what an event is billed for.
+KEEP_ROUNDED_USAGE = f"""{_KEEP_USAGE}
+select use, count(*) as events, sum(rating.billed(quantity, minimum, increment)) as quantity
+from incoming join uses using (use) group by use
 """
 
 # Meters are touched in the order of their keys, the order in which every worker takes these locks.
@@ -88,10 +96,14 @@ where (meter.award, meter.item, meter.month, meter.tariff, meter.scope)
 """
 
 KEEP_CHARGES = """
-insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount)
-select $1, $2, award, item, month, tariff, subject, scope, before::numeric, quantity::numeric, amount::numeric
+insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount,
+                           is_fee, currency, rate, currency_amount)
+select $1, $2, award, item, month, tariff, subject, scope, before::numeric, quantity::numeric, amount::numeric, is_fee,
+       currency, rate::numeric, currency_amount::numeric
 from unnest($3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[], $9::text[], $10::text[],
-            $11::text[]) as made(award, item, month, tariff, subject, scope, before, quantity, amount)
+            $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[])
+     as made(award, item, month, tariff, subject, scope, before, quantity, amount, is_fee, currency, rate,
+             currency_amount)
 """
 
 # Two workers that hold the same batch meet here: the second waits for the first, then finds the row.
@@ -118,16 +130,20 @@ where batch = $1 order by position
 """
 
 ENTER_USES = """
-insert into rating.use (provider, award, subject, item, region, month, tariff)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::date[])
+insert into rating.use (provider, award, subject, item, region, month, tariff, minimum, increment)
+select provider, award, subject, item, region, month, tariff, minimum::numeric, increment::numeric
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::date[], $8::text[], $9::text[])
+     as wanted(provider, award, subject, item, region, month, tariff, minimum, increment)
 on conflict do nothing
 """
 
 FIND_USES = """
-select use_no, provider, award, subject, item, region, month, tariff
-from rating.use join unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::date[])
-     as wanted(provider, award, subject, item, region, month, tariff)
+select use_no, provider, award, subject, item, region, month, tariff, wanted.minimum, wanted.increment
+from rating.use join unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::date[],
+                            $8::text[], $9::text[])
+     as wanted(provider, award, subject, item, region, month, tariff, minimum, increment)
      using (provider, award, subject, item, region, month, tariff)
+where use.minimum = wanted.minimum::numeric and use.increment = wanted.increment::numeric
 """
 
 PARK = """

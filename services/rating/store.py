@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of
+from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import month_of, months_between
@@ -26,6 +27,8 @@ from services.rating.meter import Charge, charges
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USE_FIELDS = ("provider", "award", "subject", "item", "region", "month", "tariff")
+_TARIFF = len(_USE_FIELDS) - 1
+_NO_ROUNDING = ("0", "0")
 Use = tuple[str, ...]
 
 
@@ -61,7 +64,7 @@ class Books:
 
         Raises asyncpg.DataError or ValueError where the rows are none.
         """
-        uses = [tuple(use[name] for name in _USE_FIELDS) for use in batch["uses"]]
+        uses = [_use(contract, use) for use in batch["uses"]]
         async with self._pool.acquire() as connection:
             numbers = await self._numbers(connection, uses)
             await connection.execute(sql.STAGING)
@@ -103,11 +106,11 @@ class Books:
         missing = sorted({use for use in uses if use not in self._use_numbers})
         if missing:
             columns = [*map(list, zip(*missing, strict=True))]
-            columns[-1] = [date.fromisoformat(day) for day in columns[-1]]
+            columns[_TARIFF] = [date.fromisoformat(day) for day in columns[_TARIFF]]
             await connection.execute(sql.ENTER_USES, *columns)
             for row in await connection.fetch(sql.FIND_USES, *columns):
-                found = tuple(row[name] for name in _USE_FIELDS[:-1])
-                self._use_numbers[(*found, row["tariff"].isoformat())] = row["use_no"]
+                found = [row[name] for name in _USE_FIELDS[:_TARIFF]]
+                self._use_numbers[*found, row["tariff"].isoformat(), row["minimum"], row["increment"]] = row["use_no"]
         return [self._use_numbers[use] for use in uses]
 
     async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
@@ -144,7 +147,8 @@ async def _rate_new(
     contract: Contract,
 ) -> Rated:
     seen = await _keep_seen_again(connection, batch_no, batch["batch"], numbers, known) if known else []
-    kept = await connection.fetch(sql.KEEP_USAGE, batch_no, numbers)
+    is_rounded = any(use[-2:] != _NO_ROUNDING for use in uses)
+    kept = await connection.fetch(sql.KEEP_ROUNDED_USAGE if is_rounded else sql.KEEP_USAGE, batch_no, numbers)
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     taken: Counter[str] = Counter()
     for row in kept:
@@ -155,8 +159,8 @@ async def _rate_new(
         raise ValueError(
             f"batch {batch['batch']}: {taken.total()} + {len(seen)} of {batch['events']} events have a use"
         )
-    made = await _charge(connection, contract, quantities)
-    await _keep_charges(connection, batch_no, batch["version"], made)
+    made = await _charge_with_fees(connection, contract, quantities)
+    await _keep_charges(connection, batch_no, contract, batch["version"], made)
     conflicts = [_conflict(row) for row in seen if row["conflict"]]
     repeats = len(seen) - len(conflicts)
     await connection.execute(sql.COUNT_BATCH, batch_no, taken.total(), repeats, len(conflicts))
@@ -173,6 +177,17 @@ async def _keep_seen_again(
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
     return Conflict(row["provider"], row["id"], place)
+
+
+async def _charge_with_fees(
+    connection: Connection, contract: Contract, quantities: dict[ChargeKey, Decimal]
+) -> list[Charge]:
+    """Charge usage, then the fees on that, round by round: every worker locks meters in this order."""
+    made = await _charge(connection, contract, quantities)
+    for number in range(contract.fee_rounds):
+        charged = {each.key: each.amount for each in made}
+        made += await _charge(connection, contract, fee_quantities(contract, number, charged))
+    return made
 
 
 async def _charge(connection: Connection, contract: Contract, quantities: dict[ChargeKey, Decimal]) -> list[Charge]:
@@ -201,7 +216,9 @@ def _columns(meters: dict[MeterKey, Decimal]) -> list[list[Any]]:
     return [award, item, month, [date.fromisoformat(day) for day in tariff], scope]
 
 
-async def _keep_charges(connection: Connection, batch_no: int, version: int, made: list[Charge]) -> None:
+async def _keep_charges(
+    connection: Connection, batch_no: int, contract: Contract, version: int, made: list[Charge]
+) -> None:
     await connection.execute(
         sql.KEEP_CHARGES,
         batch_no,
@@ -215,6 +232,10 @@ async def _keep_charges(connection: Connection, batch_no: int, version: int, mad
         [plain(each.before) for each in made],
         [plain(each.quantity) for each in made],
         [plain(each.amount) for each in made],
+        [is_fee(contract, each.key) for each in made],
+        [each.currency for each in made],
+        [None if each.rate is None else plain(each.rate) for each in made],
+        [None if each.currency_amount is None else plain(each.currency_amount) for each in made],
     )
 
 
@@ -232,6 +253,12 @@ async def _stored(connection: Connection, batch: str) -> Rated:
     return Rated(lines, [_conflict(row) for row in seen if row["conflict"]], 0, {}, again=True)
 
 
+def _use(contract: Contract, use: Mapping[str, str]) -> Use:
+    """Return a use of the batch with what the tariff says of rounding: the minimum and the increment of an event."""
+    price = contract.price(use["award"], use["item"], date.fromisoformat(use["tariff"]))
+    return (*(use[name] for name in _USE_FIELDS), plain(price.minimum), plain(price.increment))
+
+
 def _charge_key(use: Use) -> ChargeKey:
-    _, award, subject, item, _, month, tariff = use
+    _, award, subject, item, _, month, tariff, _, _ = use
     return ChargeKey(award, item, month, tariff, subject)

@@ -208,7 +208,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "unknown model": (
         'model = "per_unit"', 'model = "per-unit"', "tariffs[1/ALPHA 2016-01-01].prices[vm].model", "'per-unit'",
-        "one of per_unit, graduated, volume, package, stairstep",
+        "one of per_unit, graduated, volume, package, stairstep, flat, percentage",
     ),
     "unknown scope": (
         'scope = "contract"', 'scope = "lot"', "tariffs[2/BETA 2016-01-01].prices[traffic].scope", "'lot'",

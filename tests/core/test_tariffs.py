@@ -15,10 +15,12 @@ from services.contract.money import ZERO, multiply, total
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import ChargeModel, Step, charge
+from services.contract.tariff.flat import Flat
 from services.contract.tariff.graduated import Graduated
 from services.contract.tariff.models import MODELS
 from services.contract.tariff.package import Package
 from services.contract.tariff.per_unit import PerUnit
+from services.contract.tariff.percentage import Percentage
 from services.contract.tariff.stairstep import Stairstep
 from services.contract.tariff.tariffs import read_price
 from services.contract.tariff.tiers import Tier
@@ -41,12 +43,17 @@ EACH_MODEL: dict[str, st.SearchStrategy[ChargeModel]] = {
     "volume": tiers().map(Volume),
     "package": st.builds(Package, st.decimals(Decimal("1e-9"), 10**6, places=9), PRICES),
     "stairstep": tiers(fees=False).map(Stairstep),
+    "flat": st.builds(Flat, PRICES, st.booleans(), st.integers(28, 31)),
+    "percentage": st.builds(
+        Percentage, st.decimals(Decimal("0.0001"), 1000, places=4), st.just(()), st.just(ZERO) | PRICES, st.none()
+    )
+    | st.builds(lambda some, more: Percentage(Decimal(3), (), some, some + more), PRICES, PRICES),
 }
 ANY_MODEL = st.builds(
     Price, st.just("item"), st.sampled_from(Scope), st.one_of(*EACH_MODEL.values()),
     st.one_of(st.just(ZERO), st.decimals(0, 10**6, places=15)),
 )  # fmt: skip
-RISING = ANY_MODEL.filter(lambda price: price.model.kind in {"per_unit", "graduated", "package"})
+RISING = ANY_MODEL.filter(lambda price: price.model.kind in {"per_unit", "graduated", "package", "flat", "percentage"})
 
 
 def test_each_model_is_tested():
@@ -124,13 +131,39 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```\n\n\| quantity \| amount \|\n\| ---: \
                       (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
 
 
+EVENTS = re.findall(r"```toml\n([^`]*?)```\n\n\| event \| billed \|\n\| ---: \| ---: \|\n((?:\|[^\n]*\|\n)+)",
+                    (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
+
+
+def test_what_an_event_is_billed_for_is_as_documented():
+    [(text, table)] = EVENTS
+    for line in table.splitlines():
+        quantity, billed = (Decimal(cell) for cell in line.strip("| ").split("|"))
+        assert read(text).billed(quantity) == billed
+
+
+@given(QUANTITIES, st.decimals(0, 100, places=6), st.decimals(0, 100, places=6))
+def test_an_event_is_billed_for_whole_increments_and_its_opposite_for_the_opposite(
+    quantity: Decimal, minimum: Decimal, increment: Decimal
+):
+    price = Price("item", Scope.INSTITUTION, PerUnit(ZERO), minimum=minimum, increment=increment)
+    billed = price.billed(quantity)
+    assert price.billed(-quantity) == -billed
+    assert abs(billed) >= abs(quantity)
+    if quantity and increment and abs(billed) != minimum:
+        assert billed % increment == 0
+        assert abs(billed) < abs(quantity) + increment
+    if not quantity or (not minimum and not increment):
+        assert billed == quantity
+
+
 def test_every_model_is_documented():
     assert {tomllib.loads(text)["model"] for text, _ in EXAMPLES} == set(MODELS)
 
 
 @pytest.mark.parametrize(("text", "table"), EXAMPLES)
 def test_the_documentation_says_what_is_reckoned(text: str, table: str):
-    price = read(text)
+    price = read(text).in_month("2016-03")
     for line in table.splitlines():
         quantity, amount = (Decimal(cell) for cell in line.strip("| ").split("|"))
         assert price.amount(quantity) == amount
@@ -154,6 +187,14 @@ def test_the_documentation_says_what_is_reckoned(text: str, table: str):
         ('model = "graduated"\ntiers = [{ price = "1", fee = "-2" }]', "tiers[0].fee", "'-2'"),
         ('model = "per_unit"\nprice = "1"\ntiers = []', "tiers", "an unknown key"),
         ('model = "bundle"', "model", "'bundle'"),
+        ('model = "flat"\nprice = "1"\nby_days = "yes"', "by_days", "'yes'"),
+        ('model = "flat"', "price", "nothing"),
+        ('model = "percentage"\npercent = "3"\nincrement = "1"', "increment", "1"),
+        ('model = "per_unit"\nprice = "1"\nminimum = "-1"', "minimum", "'-1'"),
+        ('model = "percentage"\npercent = "0"', "percent", "'0'"),
+        ('model = "percentage"\npercent = "3"\nof = []', "of", "[]"),
+        ('model = "percentage"\npercent = "3"\nfloor = "5"\ncap = "4"', "floor", "5, above the cap"),
+        ('model = "percentage"\npercent = "3"\npercent_of_list = "90"', "percent_of_list", "90"),
     ],
 )  # fmt: skip
 def test_a_bad_price_is_refused_with_its_place(text: str, place: str, found: str):
@@ -162,7 +203,11 @@ def test_a_bad_price_is_refused_with_its_place(text: str, place: str, found: str
     assert [(each.place, each.found) for each in problems] == [(place, found)]
 
 
-@given(st.sampled_from([text for text, _ in EXAMPLES]), st.decimals(0, 1000, places=4), QUANTITIES)
+@given(
+    st.sampled_from([text for text, _ in EXAMPLES if '"percentage"' not in text and "by_days" not in text]),
+    st.decimals(0, 1000, places=4),
+    QUANTITIES,
+)
 def test_a_percentage_of_the_list_is_that_part_of_the_amount(text: str, percent: Decimal, quantity: Decimal):
     listed = {key: value for key, value in tomllib.loads(text).items() if key != "percent_of_list"}
     part = read_price(Section({**listed, "percent_of_list": percent}, "", []), "item")

@@ -8,7 +8,7 @@ is written down in docs/tariffs.md.
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 from services.contract.money import subtract
 from services.contract.reading import Section
@@ -49,6 +49,14 @@ class ChargeModel(Priced, Protocol):
 
     def brief(self) -> str:
         """Return the prices in one line, for a price list."""
+
+
+@runtime_checkable
+class Monthly(Protocol):
+    """A charge model whose prices depend on the month."""
+
+    def in_month(self, month: str) -> ChargeModel:
+        """Return the model as it is in a month like 2016-02."""
 
 
 def charge(priced: Priced, before: Decimal, after: Decimal) -> Decimal:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Self
 
-from services.contract.money import total
+from services.contract.money import ONE, total
 from services.contract.reading import Section
 from services.contract.tariff import Step
-from services.contract.tariff.tiers import ONE, Tier, brief, reached, read_tiers, tier_name
+from services.contract.tariff.tiers import Tier, brief, reached, read_tiers, tier_name
 
 
 @dataclass(frozen=True, slots=True)

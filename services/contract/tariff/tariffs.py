@@ -1,29 +1,79 @@
 """Reading the tariffs of a contract file: what is around each charge model's own keys."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from services.contract.model import Price, Scope, Tariff
-from services.contract.money import HUNDRED, ZERO
+from services.contract.money import CURRENCY_DIGITS, HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
+from services.contract.tariff.percentage import Percentage, fee_rounds
 
 PERCENT_DIGITS = 4
+FIFTY = Decimal(50)
 PERCENT_MAX = Decimal(1000)
 
 
-def read_tariffs(document: Section, awards: Collection[str], items: Collection[str]) -> tuple[Tariff, ...]:
-    """Read [[tariffs]]; a date that can't be read stands as date.min, an award as ""."""
-    tariffs = []
+class _Table(NamedTuple):
+    """A tariff as it stands in the file, and what its prices are multiplied with."""
+
+    award: str
+    valid_from: date
+    section: Section
+    factor: Decimal
+
+
+def read_tariffs(
+    document: Section, awards: Collection[str], items: Collection[str], own_currency: str
+) -> tuple[Tariff, ...]:
+    """Read [[tariffs]] and [[indexation]]; a date that can't be read stands as date.min, an award as ""."""
+    tables = []
     for section in document.tables("tariffs", at_least=1, label="award valid_from"):
         award = section.reference("award", awards, "awards (lot/supplier)")
-        valid_from = section.day("valid_from")
-        prices = section.child("prices")
-        tariffs.append(Tariff(award or "", valid_from or date.min, _prices(section, prices, items) if prices else {}))
-        section.done()
-    return tuple(tariffs)
+        tables.append(_Table(award or "", section.day("valid_from") or date.min, section, ONE))
+    for section in sorted(document.tables("indexation", label="award valid_from"), key=_day_of):
+        tables += _indexed(section, awards, tables)
+    return tuple(_tariff(each, items, own_currency) for each in tables)
+
+
+def _day_of(section: Section) -> str:
+    return str(section.table.get("valid_from"))
+
+
+def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) -> list[_Table]:
+    """Return the tariff in force with its prices changed by a percentage from a day on."""
+    award = section.reference("award", awards, "awards (lot/supplier)")
+    day, percent = section.day("valid_from"), section.number("percent", PERCENT_DIGITS, -FIFTY, FIFTY)
+    section.done()
+    if award is None or day is None or percent is None:
+        return []
+    begun = [each for each in tables if each.award == award and each.valid_from <= day]
+    if not begun:
+        section.problem("valid_from", str(day), f"a day on which {award} has a tariff to be changed")
+        return []
+    base = max(begun, key=lambda each: each.valid_from)
+    if base.valid_from == day:
+        section.problem(
+            "valid_from", str(day), "a day on which no tariff of the award begins: its prices are as they stand"
+        )
+        return []
+    return [base._replace(valid_from=day, factor=multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH))))]
+
+
+def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
+    section = replace(table.section, index=table.factor)
+    currency = section.choice("currency", sorted(CURRENCY_DIGITS), default=own_currency)
+    priced = section.child("prices")
+    prices = _prices(section, priced, items) if priced else {}
+    if currency not in {own_currency, None}:
+        prices = {item: _in_currency(price, currency) for item, price in prices.items()}
+    fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
+    section.done()
+    return Tariff(table.award, table.valid_from, prices, fees)
 
 
 def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[str, Price]:
@@ -40,18 +90,35 @@ def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[st
     return made
 
 
+def _in_currency(price: Price, currency: str | None) -> Price:
+    """Return the price in a currency; a fee is on charges that are converted already."""
+    return price if isinstance(price.model, Percentage) else replace(price, currency=currency)
+
+
 def read_price(section: Section, item: str) -> Price | None:
     """Read one item's price; None, with the mistakes noted, where there is none to be read."""
     kind = section.choice("model", list(MODELS))
     scope = section.choice("scope", list(Scope), default=Scope.INSTITUTION)
     free = section.quantity("free", required=False)
     percent = section.number("percent_of_list", PERCENT_DIGITS, ZERO, PERCENT_MAX, required=False)
+    minimum = section.quantity("minimum", required=False)
+    increment = section.quantity("increment", required=False)
     if kind is None:
         return None
     section.percent = HUNDRED if percent is None else percent
     model = MODELS[kind].read(section)
     section.done()
-    return Price(item, Scope(scope), model, free or ZERO, section.percent) if model and scope else None
+    if model is None or scope is None:
+        return None
+    if isinstance(model, Percentage) and (minimum or increment):
+        section.problem(
+            "minimum" if minimum else "increment",
+            plain(minimum or increment or ZERO),
+            "no such key: a fee has no events",
+        )
+    return Price(
+        item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO
+    )
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
-from services.contract.money import ZERO, plain
+from services.contract.money import ONE, ZERO, plain
 from services.contract.reading import Section
 from services.contract.tariff import Step
-
-ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)

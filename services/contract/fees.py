@@ -1,0 +1,31 @@
+"""Fees: prices that are a percentage of other charges of the same subject, award, tariff and month.
+
+Law: a fee's meter runs on money as others run on usage, so its charges, too, add up to the price of the sum. Fees on
+usage are reckoned first, then those on such fees, and so on: in rounds.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+
+from services.contract.charges import ChargeKey
+from services.contract.model import Contract
+from services.contract.money import ZERO, add
+
+
+def is_fee(contract: Contract, key: ChargeKey) -> bool:
+    """Tell whether what is charged under a key is a percentage of other charges, not usage."""
+    rounds = contract.fees.get((key.award, key.tariff), ())
+    return any(fee.item == key.item for each in rounds for fee in each)
+
+
+def fee_quantities(contract: Contract, number: int, charged: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Decimal]:
+    """Return on how much money the fees of a round are, for charges that include all rounds before it."""
+    found: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
+    for key, amount in charged.items():
+        rounds = contract.fees.get((key.award, key.tariff), ())
+        for fee in rounds[number] if number < len(rounds) else ():
+            if key.item in fee.of:
+                fee_key = key._replace(item=fee.item)
+                found[fee_key] = add(found[fee_key], amount)
+    return {key: money for key, money in found.items() if money}

@@ -1,0 +1,142 @@
+"""Prices in another currency, and prices that change by a percentage from a day on."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.charges import ChargeKey, MeterKey, price_of
+from services.contract.load import load
+from services.contract.model import Contract
+from services.contract.money import ZERO, multiply, round_half_up, total
+from services.contract.succession import converted
+from services.contract.tariff import charge
+from services.invoicing.settle import settle
+from services.rating.meter import charges
+
+SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
+DOLLARS = """
+[[tariffs]]
+award = "2/BETA"
+valid_from = 2016-03-15
+currency = "USD"
+[tariffs.prices.vm]
+model = "graduated"
+tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05", fee = "2" }]
+[tariffs.prices.disk]
+model = "percentage"
+percent = "10"
+floor = "1"
+
+[[rates]]
+currency = "USD"
+month = "2016-02"
+rate = "1.0920"
+[[rates]]
+currency = "USD"
+month = "2016-04"
+rate = "1.125"
+"""
+INDEXED = """
+[[indexation]]
+award = "2/BETA"
+valid_from = 2018-01-01
+percent = "-10"
+[[indexation]]
+award = "2/BETA"
+valid_from = 2017-01-01
+percent = "1.5"
+"""
+QUANTITIES = st.decimals("-1000", "100000", places=9)
+
+
+def contract(more: str) -> Contract:
+    loaded = load(SMALL + more)
+    assert isinstance(loaded, Contract), loaded
+    return loaded
+
+
+IN_DOLLARS = contract(DOLLARS)
+
+
+def key(month: str, subject: str = "EP", item: str = "vm") -> ChargeKey:
+    return ChargeKey("2/BETA", item, month, "2016-03-15", subject)
+
+
+def test_an_amount_is_converted_at_the_months_rate():
+    march, may = price_of(IN_DOLLARS, key("2016-03")), price_of(IN_DOLLARS, key("2016-05"))
+    assert (march.rate, may.rate) == (Decimal("1.0920"), Decimal("1.125"))  # the last one given by then
+    assert march.in_currency(Decimal(300)) == Decimal(18)
+    assert march.amount(Decimal(300)) == Decimal("16.483516483516")  # 18 / 1.092
+    assert may.amount(Decimal(300)) == Decimal(16)
+    assert march.brief().endswith("USD")
+
+
+def test_a_charge_keeps_both_amounts_and_the_rate():
+    [made] = charges(IN_DOLLARS, {key("2016-05"): Decimal(300)}, {MeterKey(*key("2016-05")): Decimal(100)})
+    assert (made.currency, made.rate, made.currency_amount) == ("USD", Decimal("1.125"), Decimal(17))
+    assert made.amount == round_half_up(Decimal("20.4444444444444444"), 12) - round_half_up(
+        Decimal("5.33333333333333"), 12
+    )
+
+
+@given(st.lists(QUANTITIES, max_size=10))
+def test_converted_charges_add_up_to_the_converted_price(quantities: list[Decimal]):
+    price, meter, charged = price_of(IN_DOLLARS, key("2016-03")), ZERO, ZERO
+    for quantity in quantities:
+        charged = total([charged, charge(price, meter, total([meter, quantity]))])
+        meter = total([meter, quantity])
+    assert charged == price.amount(meter)
+    assert abs(multiply(charged, Decimal("1.0920")) - price.in_currency(meter)) < Decimal("1e-11")
+
+
+def test_a_fee_is_on_what_is_converted_already():
+    owed = settle(IN_DOLLARS, {key("2016-05"): Decimal(3000)}, {})
+    assert owed[next(each for each in owed if each.item == "disk")].amount == Decimal("13.6")  # 10 % of 153 USD / 1.125
+
+
+def test_another_rate_for_a_month_is_told():
+    other = contract(DOLLARS.replace("1.125", "1.13"))
+    assert converted(IN_DOLLARS, other, "2/BETA", date(2016, 3, 15), "2016-03") == []
+    assert converted(IN_DOLLARS, other, "2/BETA", date(2016, 3, 15), "2016-04") == ["USD"]
+    assert converted(IN_DOLLARS, other, "2/BETA", date(2016, 1, 1), "2016-04") == []
+
+
+def test_indexation_changes_the_prices_in_force_year_after_year():
+    tariffs = contract(INDEXED).tariffs_by_award["2/BETA"]
+    assert [each.valid_from for each in tariffs] == [date(2016, 1, 1), date(2017, 1, 1), date(2018, 1, 1)]
+    amounts = [each.prices["vm"].amount(Decimal(10)) for each in tariffs]
+    assert amounts == [Decimal("0.6"), Decimal("0.609"), Decimal("0.5481")]  # 0.06, x 1.015, x 0.9
+
+
+def test_an_indexed_price_is_rounded_to_twelve_decimals():
+    fine = SMALL.replace('price = "0.07"', 'price = "0.000000000007"')
+    loaded = load(fine + INDEXED)
+    assert isinstance(loaded, Contract)
+    assert loaded.tariffs_by_award["2/BETA"][1].prices["traffic"].steps(Decimal(2000))[1].price == Decimal("7e-12")
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "found"),
+    [
+        (DOLLARS.replace('month = "2016-02"', 'month = "2016-03"').replace("2016-03-15", "2016-02-15"),
+         "tariffs[2/BETA 2016-02-15].currency", "'USD', for which there is no rate in 2016-02"),
+        (DOLLARS.replace('"2016-04"', '"2016-02"'), "rates[USD 2016-02]", "the rate of USD for 2016-02 again"),
+        (DOLLARS.replace('rate = "1.125"', 'rate = "0"'), "rates[USD 2016-04].rate", "'0'"),
+        (DOLLARS.replace('"2016-04"', '"2016-13"'), "rates[USD 2016-13].month", "'2016-13'"),
+        (DOLLARS.replace('"USD"\nmonth = "2016-04"', '"EUR"\nmonth = "2016-04"'), "rates[EUR 2016-04].currency", "'EUR'"),
+        (INDEXED.replace("valid_from = 2017-01-01\n", ""), "indexation[1].valid_from", "nothing"),
+        (INDEXED.replace("2017-01-01", "2016-01-01"), "indexation[2/BETA 2016-01-01].valid_from", "2016-01-01"),
+        (INDEXED.replace("2017-01-01", "2015-01-01"), "indexation[2/BETA 2015-01-01].valid_from", "2015-01-01"),
+        (INDEXED.replace('"1.5"', '"51"'), "indexation[2/BETA 2017-01-01].percent", "'51'"),
+        (INDEXED.replace('"2/BETA"\nvalid_from = 2017', '"2/GAMMA"\nvalid_from = 2017'),
+         "indexation[2/GAMMA 2017-01-01].award", "'2/GAMMA'"),
+    ],
+)  # fmt: skip
+def test_what_can_t_be_reckoned_is_refused_with_its_place(more: str, place: str, found: str):
+    problems = load(SMALL + more)
+    assert isinstance(problems, list)
+    assert [(each.place, each.found) for each in problems] == [(place, found)]
