@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NO_PRICE = "no_price"
     OUTSIDE_CONTRACT = "outside_contract"
     IN_FUTURE = "in_future"
+    TOO_LATE = "too_late"
     REGION_NOT_ALLOWED = "region_not_allowed"
     CORRECTION = "correction"
     CONFLICT = "conflict"
@@ -39,6 +40,7 @@ TEXTS = {
     Reason.NO_PRICE: "the item has no price under this award at that date",
     Reason.OUTSIDE_CONTRACT: "the contract did not run at that time",
     Reason.IN_FUTURE: "the usage begins in the future",
+    Reason.TOO_LATE: "the usage came later than the contract takes it",
     Reason.REGION_NOT_ALLOWED: "the contract allows no usage in this region",
     Reason.CORRECTION: "corrections are not taken: send the difference as an event of its own",
     Reason.CONFLICT: "another event with the same id and other content came first",

@@ -50,6 +50,7 @@ def as_data(contract: Contract) -> dict[str, Any]:
         "ceiling": contract.ceiling,
         "alert_thresholds": contract.thresholds,
         "grace_days": contract.grace_days,
+        "late_days": contract.late_days,
         "phases": [
             {"name": each.name, "starts": each.starts, "ends": each.ends - timedelta(days=1)}
             for each in contract.phases

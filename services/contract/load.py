@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
 WEIGHT_DIGITS = 12
+LATE_DAYS_MAX = 3_660
 RATE_MAX = Decimal(1_000_000)
 DEFAULT_THRESHOLDS = [50, 75, 90, 100]
 DEFAULT_GRACE_DAYS = 10
@@ -96,6 +97,7 @@ def _read(document: Section) -> Contract:
         ceiling=head.money("ceiling") or MONEY_MAX,
         thresholds=tuple(head.integers("alert_thresholds", 1, 1000, default=DEFAULT_THRESHOLDS)),
         grace_days=head.integer("grace_days", 0, 90, default=DEFAULT_GRACE_DAYS) or 0,
+        late_days=head.optional_integer("late_days", 1, LATE_DAYS_MAX),
         phases=_phases(document),
         regions=_rows(document, "regions", lambda each, code: _region(each, code, countries)),
         items=items,

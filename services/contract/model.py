@@ -7,7 +7,7 @@ defined, no tariffs of an award begin on the same day, and every weight adds up.
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
@@ -223,7 +223,8 @@ class Pool:
 class Contract:
     """A framework contract, whole; mappings are keyed by code.
 
-    `rates` says, by currency and the first month it is for, how much of the currency one unit of the contract's buys.
+    Usage is taken until `late_days` after the end of its month; at any time where that is None. `rates` says, by currency
+    and the first month it is for, how much of the currency one unit of the contract's buys.
     """
 
     code: str
@@ -244,6 +245,7 @@ class Contract:
     institutions: Mapping[str, Institution]
     pools: Mapping[str, Pool]
     rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    late_days: int | None = None
 
     @property
     def starts(self) -> date:
@@ -310,6 +312,13 @@ class Contract:
     def covers(self, instant: datetime) -> bool:
         """Tell whether the contract runs at that instant."""
         return midnight(self.starts, self.zone) <= instant < midnight(self.ends, self.zone)
+
+    def earliest(self, received: datetime) -> datetime:
+        """Return the beginning of the earliest month whose usage is still taken when it is received at an instant."""
+        if self.late_days is None:
+            return midnight(self.starts, self.zone)
+        last_day = received.astimezone(self.zone).date() - timedelta(days=self.late_days)
+        return midnight(first_day(month_of(last_day)), self.zone)
 
     def month(self, instant: datetime) -> str:
         """Return the billing month of an instant."""

@@ -155,6 +155,10 @@ class Section:
             return None
         return value
 
+    def optional_integer(self, key: str, low: int, high: int) -> int | None:
+        """Return a whole number from low to high, None where nothing stands."""
+        return self.integer(key, low, high) if key in self.table else self.value(key, "", required=False)
+
     def number(self, key: str, digits: int, low: Decimal, high: Decimal, *, required: bool = True) -> Decimal | None:
         """Return a decimal from low to high with at most `digits` decimals, written as text or as a TOML number."""
         form = f"a decimal from {low:f} to {high:f} with at most {digits} decimals"

@@ -111,7 +111,7 @@ def _sort_one(
     decider: Decider, sorter: Sorter, provider: str, record: ConsumerRecord, now: datetime, rejected_at: int
 ) -> None:
     event = _NO_VALUE if record.value is None else read(record.value)
-    decision = event if isinstance(event, Refusal) else decider.decide(provider, event, now)
+    decision = event if isinstance(event, Refusal) else decider.decide(provider, event, now, record.timestamp)
     if isinstance(decision, Accepted):
         sorter.accept(decision, record.partition, record.offset, record.timestamp)
         return

@@ -1,9 +1,9 @@
 """Deciding on a usage event: accepted, with the award, month and tariff it falls under, or refused.
 
-Law: the decision depends on nothing but the contract version, the sender, the event and the clock's
-present (which only refuses the future). Everything but id, time, quantity and resource comes from a small
-set of distinct decisions (`Use`), each made once and remembered; refusals are not remembered, so that no
-sender can fill the memory.
+Law: the decision depends on nothing but the contract version, the sender, the event, the clock's present (which only
+refuses the future) and, where the contract refuses what comes late, when the event came. Everything but id, time,
+quantity and resource comes from a small set of distinct decisions (`Use`), each made once and remembered; refusals are
+not remembered, so that no sender can fill the memory.
 """
 
 import re
@@ -70,12 +70,17 @@ class Decider:
         self.contract = contract
         self._uses: dict[tuple[str, str, str, str, str, int], Use] = {}
         self._period = lru_cache(8192)(contract.period)
+        self._takes_late = contract.late_days is None
 
-    def decide(self, provider: str, event: UsageEvent, now: datetime) -> Accepted | Refusal:
-        """Decide on an event that `provider` is known to have sent."""
+    def decide(
+        self, provider: str, event: UsageEvent, now: datetime, received_at: int | None = None
+    ) -> Accepted | Refusal:
+        """Decide on an event that `provider` is known to have sent; it came now, or `received_at` (ms since 1970)."""
         form = check_form(provider, event, now)
         if isinstance(form, Refusal):
             return form
+        if not self._takes_late and (late := self._too_late(form.instant, now, received_at)):
+            return late
         use = self.use(provider, event.lot, event.item, event.subject, event.region, form.instant)
         if isinstance(use, Refusal):
             return use
@@ -91,6 +96,16 @@ class Decider:
         if isinstance(made, Use):
             self._uses[key] = made
         return made
+
+    def _too_late(self, instant: datetime, now: datetime, received_at: int | None) -> Refusal | None:
+        received = now if received_at is None else _EPOCH + timedelta(milliseconds=received_at)
+        earliest = self.contract.earliest(received)
+        if instant >= earliest:
+            return None
+        days = f"{self.contract.late_days} days after the end of its month"
+        return Refusal(
+            Reason.TOO_LATE, f"{instant.isoformat()}, received at {received.isoformat()}; wanted within {days}"
+        )
 
     def _make_use(
         self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime

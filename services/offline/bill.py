@@ -165,10 +165,10 @@ def _row(line: Line) -> tuple[object, ...]:
 def _decide(database: DuckDBPyConnection, contract: Contract, now: datetime) -> None:
     """Fill `use`, `accepted` and `refused`."""
     starts = [_BEFORE_ALL, *((instant - _EPOCH) // _MICROSECOND for instant in contract.period_starts)]
-    last = (now + CLOCK_SKEW_MAX - _EPOCH) // _MICROSECOND
+    taken = [(contract.earliest(now) - _EPOCH) // _MICROSECOND, (now + CLOCK_SKEW_MAX - _EPOCH) // _MICROSECOND]
     decider = Decider(contract)
     database.execute(sql.PERIOD, [starts, list(range(len(starts)))])
-    database.execute(sql.COMBINATIONS, [last])
+    database.execute(sql.COMBINATIONS, taken)
     database.execute(sql.STARTED)
     database.execute(sql.USE)
     database.execute(sql.REFUSED)
@@ -178,7 +178,7 @@ def _decide(database: DuckDBPyConnection, contract: Contract, now: datetime) -> 
         if isinstance(use, Use):
             uses.append(_use_row(contract, number, use))
     _insert(database, "use", uses)
-    database.execute(sql.ACCEPTED, [last])
+    database.execute(sql.ACCEPTED, taken)
     _decide_one_by_one(database, decider, now)
 
 

@@ -80,7 +80,7 @@ create or replace table combination as
 select row_number() over () as use, *
 from (select provider, lot, item, subject, region, period, min(instant) as instant
       from usage join period on instant >= starts and instant < ends
-      where plain and instant <= $1
+      where plain and instant between $1 and $2
       group by all)
 """
 
@@ -98,7 +98,7 @@ select usage.rowid as position, use, usage.instant, amount
 from usage join period on usage.instant >= starts and usage.instant < ends
      join combination using (provider, lot, item, subject, region, period)
      join use using (use)
-where plain and usage.instant <= $1
+where plain and usage.instant between $1 and $2
 """
 ANY_ODD = """
 select (select count(*) from accepted) < (select count(*) from usage where reason is null)

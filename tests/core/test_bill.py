@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from services.commands.bill import bill_command
 from services.commands.price import price_command
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, price_of
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
@@ -126,7 +126,8 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
         counts["accepted"] += 1
         use = decided.use
         charge_key = ChargeKey(use.award, use.item, use.month, use.tariff, use.subject)
-        quantities[charge_key] = add(quantities[charge_key], Decimal(decided.quantity))
+        billed = price_of(contract, charge_key).billed(Decimal(decided.quantity))
+        quantities[charge_key] = add(quantities[charge_key], billed)
     return dict(quantities), counts, refused
 
 
@@ -308,6 +309,23 @@ def test_each_reason(contract: Contract, reason: str, changed: Row) -> None:
     assert [each.line for each in rejections] == [2]
     assert rejections[0].event.quantity == rows[1]["quantity"]
     check_against_reference(contract, rows, made, rejections)
+
+
+def test_late_usage_and_rounded_quantities() -> None:
+    """The clock is at 1 May 2016: with 40 days, February's usage has not been taken since 10 April."""
+    text = SMALL.read_text("utf-8").replace("grace_days = 5", "grace_days = 5\nlate_days = 40")
+    text = text.replace('price = "0.10"', 'price = "0.10"\nminimum = "0.5"\nincrement = "0.25"')
+    strict = load(text)
+    assert isinstance(strict, Contract)
+    rows = [
+        row(number, "EP", "vm", quantity, time=f"2016-03-0{number}T10:00:00Z")
+        for number, quantity in enumerate(["0", "0.01", "0.51", "2", "-0.6", "0.000000000000001", "1.250"], start=1)
+    ]
+    rows.append(row(8, "EP", "vm", "1", time="2016-02-29T22:59:59Z"))
+    made, rejections = reckon_rows(strict, rows)
+    assert list(made.quantities.values()) == [Decimal("4.25")]  # 0 + 0.5 + 0.75 + 2 - 0.75 + 0.5 + 1.25
+    assert made.rejected == {"too_late": 1}
+    check_against_reference(strict, rows, made, rejections)
 
 
 def test_the_clocks_edge(contract: Contract) -> None:

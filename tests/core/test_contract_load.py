@@ -270,9 +270,12 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "grace too long": (
         "grace_days = 5", "grace_days = 91", "contract.grace_days", "91", "a whole number from 0 to 90",
     ),
+    "late by no day": (
+        "grace_days = 5", "late_days = 0", "contract.late_days", "0", "a whole number from 1 to 3660",
+    ),
     "misspelt key": (
         "grace_days = 5", "grace_day = 5", "contract.grace_day", "an unknown key",
-        "one of alert_thresholds, ceiling, code, currency, grace_days, name, time_zone",
+        "one of alert_thresholds, ceiling, code, currency, grace_days, late_days, name, time_zone",
     ),
     "missing key": (
         'unit = "GiB"', "", "items[traffic].unit", "nothing", "a text of 1 to 32 printable characters",

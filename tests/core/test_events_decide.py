@@ -201,3 +201,27 @@ def test_an_event_survives_both_wire_forms():
 def test_any_text_is_a_quantity_or_is_not(text: str):
     found = read_quantity(text)
     assert isinstance(found, Refusal) or Decimal(found).is_finite()
+
+
+@pytest.mark.parametrize(
+    ("received", "is_taken"),
+    [
+        ("2016-04-10T21:59:59Z", True),  # March's tenth day after, in Brussels
+        ("2016-04-10T22:00:00Z", False),
+        ("2017-01-01T00:00:00Z", False),
+    ],
+)
+def test_usage_is_taken_until_the_contracts_limit_and_later_refused(received: str, is_taken: bool):
+    contract = load(SMALL.replace("grace_days = 5", "grace_days = 5\nlate_days = 10"))
+    assert isinstance(contract, Contract)
+    sent = read(event("alpha", 1, time="2016-03-31T21:59:59Z"))
+    assert isinstance(sent, UsageEvent)
+    came = int(datetime.fromisoformat(received).timestamp() * 1000)
+    decision = Decider(contract).decide("alpha", sent, NOW, came)
+    assert isinstance(decision, Accepted) == is_taken
+    assert is_taken or (isinstance(decision, Refusal) and decision.reason is Reason.TOO_LATE)
+    april = read(event("alpha", 1, time="2016-03-31T22:00:00Z"))
+    assert isinstance(april, UsageEvent)
+    in_may = int(datetime(2016, 5, 10, 12, tzinfo=UTC).timestamp() * 1000)
+    in_time = Decider(contract).decide("alpha", april, NOW, in_may)
+    assert isinstance(in_time, Accepted)
