@@ -223,7 +223,7 @@ class Pool:
 class Contract:
     """A framework contract, whole; mappings are keyed by code.
 
-    Usage is taken until `late_days` after the end of its month; at any time where that is None. `rates` says, by currency
+    Usage is taken until `late_days` after its month; at any time where that is None. `rates` says, by currency
     and the first month it is for, how much of the currency one unit of the contract's buys.
     """
 
