@@ -30,7 +30,8 @@ RECOVERY_SECONDS_MAX = 30
 PATIENCE_SECONDS = 120
 AUDIT_SECONDS = 60
 BROKEN_ON_PURPOSE = frozenset({"no message is parked", "no usage is below zero"})
-EVENTS = 200 * 744
+EVENTS = 1_000 * 744
+"""So many machines that no provider comes to the end of the contract, whatever the length of the run."""
 _OVER_HTTP = 2
 _PROVIDERS = 4
 _SETTLED = """
