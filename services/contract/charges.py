@@ -34,8 +34,12 @@ class MeterKey(NamedTuple):
 
 def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     """Return the price that a key falls under, as it is in its month; raises KeyError when the contract has none."""
-    price = contract.price(key.award, key.item, date.fromisoformat(key.tariff))
-    return price.in_month(key.month, contract.rate(price.currency, key.month))
+    place = (key.award, key.item, key.month, key.tariff)
+    known = contract.prices_met.get(place)
+    if known is None:
+        price = contract.price(key.award, key.item, date.fromisoformat(key.tariff))
+        known = contract.prices_met[place] = price.in_month(key.month, contract.rate(price.currency, key.month))
+    return known
 
 
 def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:

@@ -287,6 +287,11 @@ class Contract:
         return {(each.award, each.valid_from.isoformat()): each.fees for each in self.tariffs if each.fees}
 
     @cached_property
+    def prices_met(self) -> dict[tuple[str, str, str, str], Price]:
+        """The prices asked for so far, by award, item, month and tariff: the same few are asked for again and again."""
+        return {}
+
+    @cached_property
     def fee_rounds(self) -> int:
         """How many rounds of fees follow usage at most."""
         return max(map(len, self.fees.values()), default=0)

@@ -26,7 +26,8 @@ from services.rejection import Raw
 log = structlog.get_logger()
 POLL_WAIT_MS = 200
 POLL_EVENTS_MAX = 20_000
-FILL_SECONDS = 0.2
+FILL_EVENTS_MAX_FRESH = 40_000
+FILL_SECONDS = 0.3
 BEHIND_SECONDS = 5.0
 FILL_SECONDS_BEHIND = 1.0
 """When events are older than that, freshness is lost, and a large batch costs less: its charges are fewer."""
@@ -68,7 +69,7 @@ class Ingest:
         count = sum(map(len, polled.values()))
         oldest = min(records[0].timestamp for records in polled.values()) / 1000
         behind = time.time() - oldest > BEHIND_SECONDS
-        seconds, most = (FILL_SECONDS_BEHIND, FILL_EVENTS_MAX) if behind else (FILL_SECONDS, POLL_EVENTS_MAX)
+        seconds, most = (FILL_SECONDS_BEHIND, FILL_EVENTS_MAX) if behind else (FILL_SECONDS, FILL_EVENTS_MAX_FRESH)
         deadline = time.monotonic() + seconds
         while polled:
             await _sort(decider, sorter, polled)

@@ -95,16 +95,10 @@ where (meter.award, meter.item, meter.month, meter.tariff, meter.scope)
     = (priced.award, priced.item, priced.month, priced.tariff, priced.scope)
 """
 
-KEEP_CHARGES = """
-insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount,
-                           is_fee, currency, rate, currency_amount)
-select $1, $2, award, item, month, tariff, subject, scope, before::numeric, quantity::numeric, amount::numeric, is_fee,
-       currency, rate::numeric, currency_amount::numeric
-from unnest($3::text[], $4::text[], $5::text[], $6::date[], $7::text[], $8::text[], $9::text[], $10::text[],
-            $11::text[], $12::boolean[], $13::text[], $14::text[], $15::text[])
-     as made(award, item, month, tariff, subject, scope, before, quantity, amount, is_fee, currency, rate,
-             currency_amount)
-"""
+CHARGE_COLUMNS = (
+    "batch_no", "version", "award", "item", "month", "tariff", "subject", "scope", "before", "quantity", "amount",
+    "is_fee", "currency", "rate", "currency_amount",
+)  # fmt: skip
 
 # Two workers that hold the same batch meet here: the second waits for the first, then finds the row.
 ENTER_BATCH = """

@@ -29,6 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USE_FIELDS = ("provider", "award", "subject", "item", "region", "month", "tariff")
 _TARIFF = len(_USE_FIELDS) - 1
 _NO_ROUNDING = ("0", "0")
+_NULL = r"\N"
 Use = tuple[str, ...]
 
 
@@ -219,24 +220,20 @@ def _columns(meters: dict[MeterKey, Decimal]) -> list[list[Any]]:
 async def _keep_charges(
     connection: Connection, batch_no: int, contract: Contract, version: int, made: list[Charge]
 ) -> None:
-    await connection.execute(
-        sql.KEEP_CHARGES,
-        batch_no,
-        version,
-        [each.key.award for each in made],
-        [each.key.item for each in made],
-        [each.key.month for each in made],
-        [date.fromisoformat(each.key.tariff) for each in made],
-        [each.key.subject for each in made],
-        [each.meter.scope for each in made],
-        [plain(each.before) for each in made],
-        [plain(each.quantity) for each in made],
-        [plain(each.amount) for each in made],
-        [is_fee(contract, each.key) for each in made],
-        [each.currency for each in made],
-        [None if each.rate is None else plain(each.rate) for each in made],
-        [None if each.currency_amount is None else plain(each.currency_amount) for each in made],
+    """Copy the charges in; their codes have no character that means something to COPY."""
+    rows = "".join(
+        f"{batch_no}\t{version}\t{each.key.award}\t{each.key.item}\t{each.key.month}\t{each.key.tariff}"
+        f"\t{each.key.subject}\t{each.meter.scope}\t{plain(each.before)}\t{plain(each.quantity)}\t{plain(each.amount)}"
+        f"\t{is_fee(contract, each.key)}\t{each.currency or _NULL}\t{_text(each.rate)}\t{_text(each.currency_amount)}\n"
+        for each in made
     )
+    await connection.copy_to_table(
+        "charge", schema_name="rating", columns=sql.CHARGE_COLUMNS, source=BytesIO(rows.encode())
+    )
+
+
+def _text(number: Decimal | None) -> str:
+    return _NULL if number is None else plain(number)
 
 
 async def _stored(connection: Connection, batch: str) -> Rated:
