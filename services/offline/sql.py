@@ -18,7 +18,8 @@ create table usage (
 FILE = "create table file (file integer primary key, first_row bigint, first_line bigint)"
 BEGIN_FILE = "insert into file select $1, coalesce(max(rowid) + 1, 0), $2 from usage"
 
-# `instant` is the time in microseconds since 1970 UTC, `amount` the quantity; null where its form is uncommon.
+# A source that names a provider is not stored beside it. `instant` is the time in microseconds since 1970 UTC, `amount`
+# the quantity; null where its form is uncommon.
 ENTER = r"""
 insert into usage
 with sent as (
@@ -30,10 +31,11 @@ with sent as (
              then cast(quantity as decimal(38, 15)) end as amount
     from incoming
 )
-select $1, line, id, source, "time", subject, lot, item, quantity, region, resource, corrects, reason, found,
+select $1, line, id, case when provider is null then source end, "time", subject, lot, item, quantity, region, resource,
+       corrects, reason, found,
        coalesce(provider, ''), instant, amount,
        reason is null and corrects = '' and provider is not null and instant is not null and amount is not null
-           and regexp_full_match(id, '[ -~]{1,128}') and regexp_full_match(resource, '[ -~]{0,256}')
+           and strlen(id) between 1 and 128 and strlen(resource) <= 256 and regexp_full_match(id || resource, '[ -~]+')
 from sent
 """  # noqa: E501
 
@@ -106,7 +108,8 @@ select (select count(*) from accepted) < (select count(*) from usage where reaso
 ODD = """
 create or replace table odd as
 select row_number() over (order by rowid) as number, rowid as position,
-       provider, id, source, "time", subject, lot, item, quantity, region, resource, corrects
+       provider, id, coalesce(source, '/providers/' || provider) as source, "time", subject, lot, item, quantity,
+       region, resource, corrects
 from usage where reason is null and not exists (from accepted where position = usage.rowid)
 """
 ODD_BATCH = "select * exclude (number) from odd where number > $1 and number <= $1 + 10000 order by number"
@@ -155,7 +158,8 @@ select (select count(*) from usage), (select count(*) from accepted), (select co
 REASONS = "select reason, count(*) from refused group by reason order by reason"
 REJECTIONS = """
 select usage.file, coalesce(line, position - first_row + first_line) as line, provider, refused.reason, refused.found,
-       id, source, "time", subject, lot, item, quantity, region, resource, corrects
+       id, coalesce(source, '/providers/' || usage.provider), "time", subject, lot, item, quantity, region, resource,
+       corrects
 from refused join usage on usage.rowid = position left join file using (file)
 order by 1, 2
 """
