@@ -24,6 +24,10 @@ _INSERT = "insert into contract.version (code, sha256, file) values ($1, $2, $3)
 _NEWEST = "select version, file from contract.version where version > $1 order by version desc limit 1"
 _FILE = "select version, file from contract.version where version = $1"
 _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.version order by version"
+_RERATED = """
+select rerating, file, award, month from contract.rerating join contract.rerated using (rerating)
+where $1::timestamptz is null or applied_at <= $1 order by rerating
+"""
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
 _ANYTHING_RATED = "select exists (select from rating.batch)"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
@@ -82,18 +86,23 @@ async def check(connection: Connection, text: str) -> Contract:
     return contract
 
 
-async def load_version(connection: Connection, version: int) -> Contract:
-    """Return one version; raises LookupError when there is no such."""
+async def load_version(connection: Connection, version: int, as_of: datetime | None = None) -> Contract:
+    """Return one version, with what was re-rated until now or an earlier instant.
+
+    Raises LookupError when there is no such version.
+    """
     row = await connection.fetchrow(_FILE, version)
     if row is None:
         raise LookupError(f"there is no contract version {version}")
-    return _stored(row)
+    return await _with_reratings(connection, _stored(row), as_of)
 
 
 async def newest(connection: Connection, than: int = 0) -> StoredContract | None:
     """Return the newest version, if there is one that is newer than `than`."""
     row = await connection.fetchrow(_NEWEST, than)
-    return None if row is None else StoredContract(row["version"], _stored(row))
+    if row is None:
+        return None
+    return StoredContract(row["version"], await _with_reratings(connection, _stored(row)))
 
 
 async def versions(connection: Connection) -> list[Version]:
@@ -116,6 +125,14 @@ async def _checked(connection: Connection, text: str) -> tuple[Contract, int | N
     if problems:
         raise ContractError(problems)
     return contract, None
+
+
+async def _with_reratings(connection: Connection, contract: Contract, as_of: datetime | None = None) -> Contract:
+    rows = await connection.fetch(_RERATED, as_of)
+    files = {row["rerating"]: row["file"] for row in rows}
+    loaded = {number: _loaded(file) for number, file in files.items()}
+    rerated = {(row["award"], row["month"]): loaded[row["rerating"]] for row in rows}
+    return replace(contract, rerated=rerated, rerating=max(files, default=0))
 
 
 def _loaded(text: str) -> Contract:

@@ -15,16 +15,16 @@ LOOK_SECONDS = 1.0
 
 
 class Contracts:
-    """Versions by number; versions are immutable, so one that is loaded stays."""
+    """Versions by number; versions are immutable, so one that is loaded stays, until it is re-rated."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._versions: dict[int, Contract] = {}
 
-    async def version(self, number: int) -> Contract:
-        """Return one version; raises LookupError when there is no such."""
+    async def version(self, number: int, rerating: int = 0) -> Contract:
+        """Return one version that knows of a re-rating at least; raises LookupError when there is no such."""
         contract = self._versions.get(number)
-        if contract is None:
+        if contract is None or contract.rerating < rerating:
             async with self._pool.acquire() as connection:
                 contract = self._versions[number] = await contract_store.load_version(connection, number)
         return contract

@@ -39,6 +39,10 @@ _REJECTED = """
 select reason, explanation, topic, partition, "offset", received_at, version, payload
 from ingest.rejection where provider = $1 and event_id = $2 order by received_at
 """
+_RERATED = """
+select rerating, applied_at from contract.rerated join contract.rerating using (rerating)
+where award = $1 and month = $2 and applied_at > $3 order by rerating desc limit 1
+"""
 _CHARGE = """
 select before, quantity, amount, scope from rating.charge
 where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 and subject = $6
@@ -70,10 +74,11 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found: dict[str, Any] = {"provider": provider, "id": event_id, "rejected": rejected, "came_again": again}
     if event is None:
         return found
-    contract = await contract_store.load_version(connection, event["version"])
+    contract = await contract_store.load_version(connection, event["version"], as_of=event["rated_at"])
     found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
     found["event"]["topic"] = raw_topic(provider)
     found["price"] = await _priced(connection, contract, event)
+    found["rerated"] = await _rerated(connection, event, found["price"])
     found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
@@ -108,6 +113,20 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "rate": price.rate,
         "steps_before": [_step(step) for step in price.steps(before)],
         "steps_after": [_step(step) for step in price.steps(after)],
+    }
+
+
+async def _rerated(connection: Connection, event: asyncpg.Record, priced: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the event costs since its month was priced again; None where it was not."""
+    row = await connection.fetchrow(_RERATED, event["award"], event["month"], event["rated_at"])
+    if row is None:
+        return None
+    price = price_of(await contract_store.load_version(connection, event["version"]), _key(event))
+    return {
+        "rerating": row["rerating"],
+        "applied_at": row["applied_at"],
+        "price": price.brief(),
+        "amount": charge(price, priced["meter_before"], priced["meter_after"]),
     }
 
 

@@ -29,7 +29,7 @@ def explain_command(
         return
     console.print(f"[bold]Event {escape(event_id)} of {escape(provider)}[/bold]")
     if "event" in found:
-        _facts(found["event"], found["price"])
+        _facts(found["event"], found["price"], found["rerated"])
         _reckoning(found["price"])
         columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
                    Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
@@ -37,7 +37,7 @@ def explain_command(
     _came_again(found)
 
 
-def _facts(event: dict[str, Any], price: dict[str, Any]) -> None:
+def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any] | None) -> None:
     place = f"{event['topic']} partition {event['raw_partition']} offset {event['raw_offset']}"
     used = f"{text(event['quantity'])} of {event['item']} by {event['subject']} in {event['region']}"
     meter = "the whole contract" if price["meter_scope"] == EVERYONE else price["meter_scope"]
@@ -52,6 +52,14 @@ def _facts(event: dict[str, Any], price: dict[str, Any]) -> None:
         ("charge model", f"{price['model']}, meter of {meter}"),
         ("charge", f"{text(price['amount'])} {price['currency']}"),
     ]
+    if price["rate"] is not None:
+        rate = f"{text(price['rate'])} {price['currency_of_price']} for 1 {price['currency']}"
+        rows.insert(-1, ("converted", f"prices in {price['currency_of_price']}, {rate}"))
+    if event["billed"] != event["quantity"]:
+        rows.insert(-1, ("billed for", text(event["billed"])))
+    if rerated is not None:
+        at = f"re-rating {rerated['rerating']}, {text(rerated['applied_at'])}"
+        rows.append(("priced again", f"{text(rerated['amount'])} {price['currency']}: {rerated['price']} ({at})"))
     for name, value in rows:
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 

@@ -15,7 +15,7 @@ from services.contract.money import ZERO, add
 
 def is_fee(contract: Contract, key: ChargeKey) -> bool:
     """Tell whether what is charged under a key is a percentage of other charges, not usage."""
-    rounds = contract.fees.get((key.award, key.tariff), ())
+    rounds = contract.pricing(key.award, key.month).fees.get((key.award, key.tariff), ())
     return any(fee.item == key.item for each in rounds for fee in each)
 
 
@@ -23,7 +23,7 @@ def fee_quantities(contract: Contract, number: int, charged: Mapping[ChargeKey, 
     """Return on how much money the fees of a round are, for charges that include all rounds before it."""
     found: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     for key, amount in charged.items():
-        rounds = contract.fees.get((key.award, key.tariff), ())
+        rounds = contract.pricing(key.award, key.month).fees.get((key.award, key.tariff), ())
         for fee in rounds[number] if number < len(rounds) else ():
             if key.item in fee.of:
                 fee_key = key._replace(item=fee.item)

@@ -224,7 +224,8 @@ class Contract:
     """A framework contract, whole; mappings are keyed by code.
 
     Usage is taken until `late_days` after its month; at any time where that is None. `rates` says, by currency
-    and the first month it is for, how much of the currency one unit of the contract's buys.
+    and the first month it is for, how much of the currency one unit of the contract's buys. `rerated` has the contracts
+    under which months were priced again, by award and month, and `rerating` the number of the last time.
     """
 
     code: str
@@ -246,6 +247,8 @@ class Contract:
     pools: Mapping[str, Pool]
     rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     late_days: int | None = None
+    rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
+    rerating: int = 0
 
     @property
     def starts(self) -> date:
@@ -294,7 +297,7 @@ class Contract:
     @cached_property
     def fee_rounds(self) -> int:
         """How many rounds of fees follow usage at most."""
-        return max(map(len, self.fees.values()), default=0)
+        return max((len(rounds) for each in (self, *self.rerated.values()) for rounds in each.fees.values()), default=0)
 
     @cached_property
     def subjects(self) -> frozenset[str]:
@@ -341,6 +344,10 @@ class Contract:
             if tariff.valid_from == valid_from:
                 return tariff.prices[item]
         raise KeyError(f"award {award} has no tariff from {valid_from}")
+
+    def pricing(self, award: str, month: str) -> "Contract":
+        """Return the contract whose prices hold for an award's month: this one, or the last it was re-rated under."""
+        return self.rerated.get((award, month), self)
 
     def rate(self, currency: str | None, month: str) -> Decimal | None:
         """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""

@@ -3,7 +3,7 @@
 Invoices never change, and what was priced stays priced so. What may move is how it is shared: pools and their keys.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.contract.model import Contract
@@ -29,7 +29,8 @@ async def moves(connection: Connection, now: Contract, then: Contract) -> list[M
     found = []
     for (month,) in await connection.fetch(_OPEN_MONTHS):
         before = {each.institution: each.total for each in await preview(connection, now, month)}
-        after = {each.institution: each.total for each in await preview(connection, then, month)}
+        rerated = replace(then, rerated=now.rerated)
+        after = {each.institution: each.total for each in await preview(connection, rerated, month)}
         found += [
             Move(month, institution, before.get(institution, ZERO), after.get(institution, ZERO))
             for institution in sorted(before.keys() | after.keys())

@@ -13,7 +13,7 @@ from services.contract.money import plain
 from services.contract_watch import Contracts
 from services.kafka import CHARGES, REJECTED, Message, Sender, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
-from services.rating.store import Books, Conflict, Rated
+from services.rating.store import Books, Conflict, Rated, ReratedError
 from services.reasons import Reason, Refusal
 from services.rejection import Raw, rejection
 
@@ -27,10 +27,18 @@ class Rating:
     async def handle(self, message: bytes) -> None:
         """Rate the batch in a message of `usage.accepted` and send what it came to."""
         batch = codec("usage_batch").decode(message)
-        contract = await self._contracts.version(batch["version"])
-        rated = await self._books.rate(batch, contract)
+        rated = await self._rate(batch)
         await self._sender.send([*_charges(batch, rated), *await self._conflicts(batch, rated)])
         _count(batch, rated)
+
+    async def _rate(self, batch: dict[str, Any]) -> Rated:
+        rerating = 0
+        while True:
+            contract = await self._contracts.version(batch["version"], rerating)
+            try:
+                return await self._books.rate(batch, contract)
+            except ReratedError as error:
+                rerating = error.number
 
     async def _conflicts(self, batch: dict[str, Any], rated: Rated) -> list[Message]:
         """Return the conflicts' rejections, each with its original bytes out of the raw topic."""

@@ -104,8 +104,11 @@ CHARGE_COLUMNS = (
 ENTER_BATCH = """
 insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, $3, $4)
 on conflict (batch) do nothing
-returning batch_no
+returning batch_no, (select coalesce(max(rerating), 0) from contract.rerating) as rerating
 """
+
+# Nobody rates while a month is re-rated: the number in `ENTER_BATCH`, read after this, is true until the end.
+HOLD_RERATING = "select pg_advisory_xact_lock_shared(hashtext('rerating'))"
 
 COUNT_BATCH = "update rating.batch set rated = $2, repeats = $3, conflicts = $4 where batch_no = $1"
 

@@ -33,6 +33,14 @@ _NULL = r"\N"
 Use = tuple[str, ...]
 
 
+class ReratedError(Exception):
+    """Prices were re-rated since the contract was loaded; `number` says which re-rating it must know of."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"re-rating {number} came after the contract was loaded")
+        self.number = number
+
+
 class Conflict(NamedTuple):
     """An event whose id was known with other content, and where it came from."""
 
@@ -63,22 +71,26 @@ class Books:
     async def rate(self, batch: dict[str, Any], contract: Contract) -> Rated:
         """Rate a record of `schemas/usage_batch.avsc`, or find that it was rated already.
 
-        Raises asyncpg.DataError or ValueError where the rows are none.
+        Raises asyncpg.DataError or ValueError where the rows are none, and ReratedError where the contract is too old.
         """
         uses = [_use(contract, use) for use in batch["uses"]]
         async with self._pool.acquire() as connection:
             numbers = await self._numbers(connection, uses)
             await connection.execute(sql.STAGING)
             async with connection.transaction():
-                batch_no = await connection.fetchval(
+                await connection.execute(sql.HOLD_RERATING)
+                entered = await connection.fetchrow(
                     sql.ENTER_BATCH,
                     uuid.UUID(batch["batch"]),
                     batch["version"],
                     EPOCH + timedelta(microseconds=batch["accepted_at"]),
                     batch["events"],
                 )
-                if batch_no is None:
+                if entered is None:
                     return await _stored(connection, batch["batch"])
+                batch_no: int = entered["batch_no"]
+                if entered["rerating"] > contract.rerating:
+                    raise ReratedError(entered["rerating"])
                 await _stage(connection, batch)
                 known = await self._keep_keys(connection, batch_no, numbers)
                 return await _rate_new(connection, batch_no, batch, numbers, uses, known, contract)

@@ -1,0 +1,1 @@
+"""Re-rating: a month priced again, after a price was wrong."""

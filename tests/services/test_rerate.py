@@ -1,0 +1,146 @@
+"""A wrong price is put right: the difference is posted once, and both prices stay to be explained."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.conftest import SMALL
+from tests.pipeline import Pipeline, event
+
+MARCH, APRIL = "2016-03", "2016-04"
+PRICES = """
+[[items]]
+code = "support"
+name = "Support"
+unit = "EUR"
+
+[[tariffs]]
+award = "2/BETA"
+valid_from = 2016-03-01
+[tariffs.prices.vm]
+model = "graduated"
+tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05" }]
+[tariffs.prices.traffic]
+model = "per_unit"
+price = "0.01"
+increment = "10"
+[tariffs.prices.support]
+model = "percentage"
+percent = "10"
+of = ["vm"]
+"""
+FIXED = PRICES.replace("0.06", "0.03")
+RERATE = ["rerate", "--month", MARCH, "--award", "2/BETA", "--contract"]
+
+
+@pytest.fixture(scope="module")
+def contract() -> str:
+    return SMALL + PRICES
+
+
+@pytest.fixture
+def fixed(tmp_path) -> str:
+    path = tmp_path / "fixed.toml"
+    path.write_text(SMALL + FIXED)
+    return str(path)
+
+
+def by_item(answer) -> dict[tuple[str, str], tuple[str, str]]:
+    return {(each["institution"], each["item"]): (each["now"], each["then"]) for each in answer["changes"]}
+
+
+async def test_what_the_right_price_changes_is_shown_and_nothing_is_posted(pipeline: Pipeline, fixed: str):
+    await pipeline.push("beta-north", [
+        event("beta-north", "ep", quantity="300"),
+        event("beta-north", "digit", subject="EC/DIGIT", quantity="100"),
+        event("beta-north", "agri", subject="EC/AGRI", quantity="100"),
+        event("beta-north", "traffic", item="traffic", quantity="12.5"),
+        event("beta-north", "april", quantity="10", time="2016-04-02T10:00:00Z"),
+    ])  # fmt: skip
+    await pipeline.push("alpha", [event("alpha", "other", lot="1", quantity="10")])
+    await pipeline.through()
+    await pipeline.close(MARCH)
+    found = pipeline.json(*RERATE, fixed)
+    assert by_item(found) == {
+        ("EP", "vm"): ("16", "13"),  # 100 x 0.06 or 0.03, and 200 x 0.05
+        ("EP", "support"): ("1.6", "1.3"),
+        ("EC", "vm"): ("11", "8"),
+        ("EC", "support"): ("1.1", "0.8"),
+    }
+    assert found["posted_on"] == []
+    assert "nothing is posted without --post" in pipeline.command(*RERATE, fixed)
+    assert await pipeline.audit() == []
+    assert (await pipeline.fetch("select count(*) from contract.rerating"))[0][0] == 0
+
+
+async def test_the_difference_of_a_closed_month_goes_on_the_next_invoice_once(pipeline: Pipeline, fixed: str):
+    before = await pipeline.spent()
+    assert pipeline.json(*RERATE, fixed, "--post")["posted_on"] == [APRIL]
+    await pipeline.through()
+    again = pipeline.json(*RERATE, fixed, "--post")
+    assert (again["changes"], again["charges"], again["posted_on"]) == ([], 0, [])
+    assert (await pipeline.spent())["contract small"] == before["contract small"] - Decimal("6.6")
+    lines = {
+        (each.statement.institution, line.key.department, line.key.item, line.key.month): line.exact
+        for each in await pipeline.statements(APRIL)
+        for line in each.statement.lines
+    }
+    assert lines == {
+        ("EP", "", "vm", MARCH): Decimal(-3),
+        ("EP", "", "support", MARCH): Decimal("-0.3"),
+        ("EP", "", "vm", APRIL): Decimal("0.6"),
+        ("EP", "", "support", APRIL): Decimal("0.06"),
+        ("EC", "DIGIT", "vm", MARCH): Decimal("-1.5"),
+        ("EC", "DIGIT", "support", MARCH): Decimal("-0.15"),
+        ("EC", "AGRI", "vm", MARCH): Decimal("-1.5"),
+        ("EC", "AGRI", "support", MARCH): Decimal("-0.15"),
+    }
+    assert await pipeline.audit() == []
+
+
+async def test_late_usage_of_the_month_is_priced_as_corrected(pipeline: Pipeline, fixed: str):
+    await pipeline.push("beta-north", [event("beta-north", "late", subject="EDA", quantity="50")])
+    await pipeline.through()
+    [row] = await pipeline.fetch("select amount from rating.charge where subject = 'EDA' and item = 'vm'")
+    assert row["amount"] == Decimal("1.5")
+    assert pipeline.json(*RERATE, fixed)["changes"] == []
+    assert await pipeline.audit() == []
+
+
+async def test_both_prices_stay_explained(pipeline: Pipeline):
+    found = pipeline.json("explain", "--provider", "beta-north", "ep")
+    assert found["price"]["amount"] == "16"
+    assert found["rerated"]["amount"] == "13"
+    assert "priced again" in pipeline.command("explain", "--provider", "beta-north", "ep")
+    assert pipeline.json("explain", "--provider", "beta-north", "late")["rerated"] is None
+    assert pipeline.json("explain", "--provider", "beta-north", "traffic")["event"]["billed"] == "20"
+
+
+async def test_an_open_month_is_corrected_in_itself_and_the_close_agrees(pipeline: Pipeline, fixed: str):
+    found = pipeline.json("rerate", "--month", APRIL, "--contract", fixed, "--post")
+    assert by_item(found) == {("EP", "vm"): ("0.6", "0.3"), ("EP", "support"): ("0.06", "0.03")}
+    assert found["posted_on"] == [APRIL]
+    await pipeline.through()
+    assert await pipeline.audit() == []
+    invoices = await pipeline.close(APRIL)
+    assert await pipeline.audit() == []
+    [ep] = [each.statement for each in invoices if each.statement.institution == "EP"]
+    assert ep.exact == Decimal("-3.3") + Decimal("0.33")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("valid_from = 2016-03-01", "valid_from = 2016-03-10", "tariffs that begin on the same days"),
+        ('increment = "10"', 'increment = "5"', "nor how much an event is billed for"),
+        ('[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "0.01"\nincrement = "10"\n', "", "a price: it was charged"),
+        ('price = "0.05" }]\n[tariffs.prices.traffic]', 'price = "0.05" }]\nscope = "contract"\n[tariffs.prices.traffic]',
+         "who is metered together"),
+    ],
+)  # fmt: skip
+async def test_what_a_rerating_can_t_correct_is_refused(pipeline: Pipeline, tmp_path, old: str, new: str, said: str):
+    path = tmp_path / "other.toml"
+    assert old in FIXED
+    path.write_text(SMALL + FIXED.replace(old, new))
+    assert said in pipeline.command(*RERATE, str(path), "--post", status=1)
+    assert await pipeline.audit() == []
