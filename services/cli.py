@@ -18,6 +18,7 @@ COMMANDS = {
     "ceilings": "month:ceilings_command",
     "alerts": "month:alerts_command",
     "simulate": "simulate:simulate_command",
+    "compare": "compare:compare_command",
     "rerate": "rerate:rerate_command",
     "rejections": "rejections:app",
     "explain": "explain:explain_command",

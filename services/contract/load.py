@@ -83,7 +83,8 @@ def _read(document: Section) -> Contract:
     providers = _rows(
         document, "providers", lambda each, code: Provider(code, _name(each), each.country("country") or "")
     )
-    awards = _awards(document, lots, suppliers, providers)
+    regions = _rows(document, "regions", lambda each, code: _region(each, code, countries))
+    awards = _awards(document, lots, suppliers, providers, regions)
     institutions = _rows(document, "institutions", _institution)
     known = [code for code, award in awards.items() if award.lot and award.supplier]
     members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
@@ -99,7 +100,7 @@ def _read(document: Section) -> Contract:
         grace_days=head.integer("grace_days", 0, 90, default=DEFAULT_GRACE_DAYS) or 0,
         late_days=head.optional_integer("late_days", 1, LATE_DAYS_MAX),
         phases=_phases(document),
-        regions=_rows(document, "regions", lambda each, code: _region(each, code, countries)),
+        regions=regions,
         items=items,
         lots=lots,
         suppliers=suppliers,
@@ -109,6 +110,7 @@ def _read(document: Section) -> Contract:
         institutions=institutions,
         pools=_rows(document, "pools", lambda each, code: _pool(each, code, members), at_least=0),
         rates=_rates(document),
+        equivalences=_rows(document, "equivalences", lambda each, _: _parts(each, items), at_least=0, key="item"),
     )
     head.done()
     document.done()
@@ -120,15 +122,17 @@ def _nothing() -> Section:
     return Section({}, "", [])
 
 
-def _rows(document: Section, key: str, make: Callable[[Section, str], T], *, at_least: int = 1) -> dict[str, T]:
+def _rows(
+    document: Section, name: str, make: Callable[[Section, str], T], *, at_least: int = 1, key: str = "code"
+) -> dict[str, T]:
     """Read an array of tables, each with a code of its own."""
     rows: dict[str, T] = {}
-    for section in document.tables(key, at_least=at_least):
-        code = section.code("code")
+    for section in document.tables(name, at_least=at_least, label=key):
+        code = section.code(key)
         row = make(section, code or "")
         section.done()
         if code in rows:
-            section.problem("code", f"{show(code)} again", "a code of its own")
+            section.problem(key, f"{show(code)} again", "a code of its own")
         elif code is not None:
             rows[code] = row
     return rows
@@ -186,7 +190,11 @@ def _references(section: Section, key: str, known: Collection[str], what: str) -
 
 
 def _awards(
-    document: Section, lots: Collection[str], suppliers: Collection[str], providers: Collection[str]
+    document: Section,
+    lots: Collection[str],
+    suppliers: Collection[str],
+    providers: Collection[str],
+    regions: Collection[str],
 ) -> dict[str, Award]:
     awards: dict[str, Award] = {}
     for section in document.tables("awards", at_least=1, label="lot/supplier"):
@@ -194,12 +202,13 @@ def _awards(
         supplier = section.reference("supplier", suppliers, "suppliers")
         names = _references(section, "providers", providers, "providers")
         ceiling = section.money("ceiling", required=False)
+        offered = _references(section, "regions", regions, "regions") if "regions" in section.table else []
         section.done()
         code = section.place if lot is None or supplier is None else f"{lot}/{supplier}"
         if code in awards:
             section.problem("", f"the award {code} again", "each supplier only once in a lot")
         else:
-            awards[code] = Award(code, lot or "", supplier or "", tuple(names), ceiling)
+            awards[code] = Award(code, lot or "", supplier or "", tuple(names), ceiling, tuple(offered))
     return awards
 
 
@@ -215,6 +224,23 @@ def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
         elif currency and month and rate:
             rates[currency, month] = rate
     return rates
+
+
+def _parts(section: Section, items: Collection[str]) -> dict[str, Decimal]:
+    """Read of what one unit of an item can be made up, which must be items themselves."""
+    if (item := section.table.get("item")) not in items:
+        section.problem("item", show(item), one_of(items, "items", str(item)))
+    parts = section.child("parts")
+    found = {}
+    for part in parts.table if parts else ():
+        assert parts is not None, "it has parts"
+        quantity = parts.quantity(part)
+        if part not in items:
+            parts.problem(part, "an unknown item", one_of(items, "items", part))
+        if quantity is not None and quantity == 0:
+            parts.problem(part, "0", "a quantity above 0")
+        found[part] = quantity or Decimal(0)
+    return found
 
 
 def _institution(section: Section, code: str) -> Institution:

@@ -103,13 +103,17 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Award:
-    """One supplier in one lot, and the providers behind it; `code` is lot/supplier, as in `2/CTA`."""
+    """One supplier in one lot, and the providers behind it; `code` is lot/supplier, as in `2/CTA`.
+
+    `regions` are those that it offers; none stands for all.
+    """
 
     code: str
     lot: str
     supplier: str
     providers: tuple[str, ...]
     ceiling: Decimal | None
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +227,10 @@ class Pool:
 class Contract:
     """A framework contract, whole; mappings are keyed by code.
 
-    Usage is taken until `late_days` after its month; at any time where that is None. `rates` says, by currency
-    and the first month it is for, how much of the currency one unit of the contract's buys. `rerated` has the contracts
-    under which months were priced again, by award and month, and `rerating` the number of the last time.
+    Usage is taken until `late_days` after its month; at any time where that is None. `rates` says, by currency and the
+    first month it is for, how much of the currency one unit of the contract's buys; `equivalences`, of which quantities
+    of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
+    by award and month, and `rerating` the number of the last time.
     """
 
     code: str
@@ -247,6 +252,7 @@ class Contract:
     pools: Mapping[str, Pool]
     rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     late_days: int | None = None
+    equivalences: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
 

@@ -144,3 +144,14 @@ async def test_what_a_rerating_can_t_correct_is_refused(pipeline: Pipeline, tmp_
     path.write_text(SMALL + FIXED.replace(old, new))
     assert said in pipeline.command(*RERATE, str(path), "--post", status=1)
     assert await pipeline.audit() == []
+
+
+async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pipeline):
+    found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
+    assert found["charged"] == "14.5"  # 13 for machines, 0.2 for traffic, 1.3 for support
+    assert [(each["award"], each["amount"], each["missing"], each["suits"]) for each in found["offers"]] == [
+        ("2/BETA", "14.5", [], True),  # as re-rated
+        ("2/ALPHA", "15", ["traffic"], False),
+    ]
+    assert "can't be had there" in pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
+    assert "known: 1, 2" in pipeline.command("compare", "--lot", "9", "--institution", "EP", "--month", MARCH, status=2)
