@@ -24,6 +24,7 @@ class Reason(StrEnum):
     REGION_NOT_ALLOWED = "region_not_allowed"
     CORRECTION = "correction"
     CONFLICT = "conflict"
+    CORRECTED_ALREADY = "corrected_already"
 
 
 TEXTS = {
@@ -42,8 +43,9 @@ TEXTS = {
     Reason.IN_FUTURE: "the usage begins in the future",
     Reason.TOO_LATE: "the usage came later than the contract takes it",
     Reason.REGION_NOT_ALLOWED: "the contract allows no usage in this region",
-    Reason.CORRECTION: "corrections are not taken: send the difference as an event of its own",
+    Reason.CORRECTION: "an event can't correct itself, nor one without a readable id",
     Reason.CONFLICT: "another event with the same id and other content came first",
+    Reason.CORRECTED_ALREADY: "another correction of the same event came first: correct that one",
 }
 
 

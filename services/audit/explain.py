@@ -43,6 +43,8 @@ _RERATED = """
 select rerating, applied_at from contract.rerated join contract.rerating using (rerating)
 where award = $1 and month = $2 and applied_at > $3 order by rerating desc limit 1
 """
+_CORRECTS = "select corrected from rating.correction where provider = $1 and id = $2"
+_CORRECTED_BY = "select id from rating.correction where provider = $1 and corrected = $2"
 _CHARGE = """
 select before, quantity, amount, scope from rating.charge
 where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 and subject = $6
@@ -77,6 +79,8 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     contract = await contract_store.load_version(connection, event["version"], as_of=event["rated_at"])
     found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
     found["event"]["topic"] = raw_topic(provider)
+    found["corrects"] = await connection.fetchval(_CORRECTS, provider, event_id)
+    found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
     found["price"] = await _priced(connection, contract, event)
     found["rerated"] = await _rerated(connection, event, found["price"])
     found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))

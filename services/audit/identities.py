@@ -34,14 +34,17 @@ IDENTITIES: dict[str, str] = {
         where seen.conflict and batch.rated_at < $1 and not exists (
             select from ingest.rejection as shown
             where shown.topic = 'usage.raw.' || use.provider and shown.partition = seen.raw_partition
-                  and shown."offset" = seen.raw_offset and shown.reason = 'conflict')
+                  and shown."offset" = seen.raw_offset and shown.reason in ('conflict', 'corrected_already'))
     """,
     "charges = usage": """
         select format('%s %s %s %s: %s used, %s charged', award, item, month, subject, coalesce(used.quantity, 0),
                       coalesce(charged.quantity, 0))
         from (select use.award, use.item, use.month, use.tariff, use.subject,
                      sum(rating.billed(quantity, minimum, increment)) as quantity
-              from rating.usage join rating.use using (use_no) group by 1, 2, 3, 4, 5) as used
+              from rating.usage join rating.use using (use_no)
+              where not exists (select from rating.correction
+                                where correction.provider = use.provider and corrected = usage.id)
+              group by 1, 2, 3, 4, 5) as used
              full join (select award, item, month, tariff, subject, sum(quantity) as quantity
                         from rating.charge where not is_fee group by 1, 2, 3, 4, 5) as charged
              using (award, item, month, tariff, subject)

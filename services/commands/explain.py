@@ -30,6 +30,12 @@ def explain_command(
     console.print(f"[bold]Event {escape(event_id)} of {escape(provider)}[/bold]")
     if "event" in found:
         _facts(found["event"], found["price"], found["rerated"])
+        if found["corrects"] is not None:
+            console.print(f"  corrects       {escape(found['corrects'])}, which counts nothing", highlight=False)
+        if found["corrected_by"] is not None:
+            console.print(
+                f"  corrected by   {escape(found['corrected_by'])}: it counts nothing itself", highlight=False
+            )
         _reckoning(found["price"])
         columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
                    Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip

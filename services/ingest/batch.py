@@ -31,6 +31,7 @@ class Batch:
     uses: dict[Use, int] = field(default_factory=dict)
     counts: list[int] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
+    corrections: list[tuple[int, str]] = field(default_factory=list)
     size: int = 0
 
     def number(self, use: Use) -> int:
@@ -51,6 +52,9 @@ class Batch:
         self.size += len(row)
         # Ids and resources are printable, and of all such characters only the backslash means something to COPY.
         self.rows.append(row.replace("\\", "\\\\") if "\\" in row else row)
+        if event.corrects:
+            self.size += len(event.corrects)
+            self.corrections.append((len(self.rows), event.corrects))
 
     def record(self, version: int, accepted_at: int) -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
@@ -61,6 +65,7 @@ class Batch:
             "uses": [msgspec.structs.asdict(use) for use in self.uses],
             "events": len(self.rows),
             "rows": "".join(self.rows).encode(),
+            "corrections": [{"position": position, "corrects": event_id} for position, event_id in self.corrections],
         }
 
 

@@ -46,7 +46,8 @@ class Use(msgspec.Struct, frozen=True, cache_hash=True):
 class Accepted(msgspec.Struct, frozen=True, gc=False):
     """An event that will be priced: `time` in microseconds since 1970 UTC, `quantity` in plain form.
 
-    Two events with one id are equal when they say the same: a repeat. If not, they are in conflict.
+    `corrects` is the id of the event that it replaces, empty where it replaces none. Two events with one id are equal
+    when they say the same: a repeat. If not, they are in conflict.
     """
 
     use: Use
@@ -54,6 +55,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     time: int
     quantity: str
     resource: str
+    corrects: str = ""
 
 
 class Form(msgspec.Struct, frozen=True, gc=False):
@@ -84,7 +86,7 @@ class Decider:
         use = self.use(provider, event.lot, event.item, event.subject, event.region, form.instant)
         if isinstance(use, Refusal):
             return use
-        return Accepted(use, event.id, _microseconds(form.instant), form.quantity, event.resource)
+        return Accepted(use, event.id, _microseconds(form.instant), form.quantity, event.resource, event.corrects)
 
     def use(self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime) -> Use | Refusal:
         """Return what the contract says of such usage at that instant."""
@@ -153,7 +155,9 @@ def check_form(provider: str, event: UsageEvent, now: datetime) -> Form | Refusa
     if len(event.resource) > RESOURCE_LENGTH_MAX or not event.resource.isprintable():
         form = f"at most {RESOURCE_LENGTH_MAX} printable characters"
         return Refusal(Reason.MALFORMED, f"resource {_show(event.resource)}; wanted {form}")
-    if event.corrects:
+    if event.corrects and not (
+        event.corrects != event.id and len(event.corrects) <= ID_LENGTH_MAX and event.corrects.isprintable()
+    ):
         return Refusal(Reason.CORRECTION, f"corrects {_show(event.corrects)}")
     instant = read_time(event.time)
     if isinstance(instant, Refusal):

@@ -25,6 +25,7 @@ from rating.usage join rating.use using (use_no)
      left join unnest($4::date[], $5::timestamptz[], $6::timestamptz[]) as valid(tariff, begins, ends)
          on usage.time >= begins and usage.time < ends
 where usage.month = $1 and use.award = any($2::text[]) and split_part(use.subject, '/', 1) = $3
+      and not exists (select from rating.correction where correction.provider = use.provider and corrected = usage.id)
 group by 1, 2, 3, 4, 5, 6
 """
 _PAID = """

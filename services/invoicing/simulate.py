@@ -18,12 +18,14 @@ from services.postgres import Connection
 
 # Usage is summed by the tariff that the contract in question has in force at its time.
 _QUANTITIES = """
-select use.award, use.item, use.month, valid.tariff, use.subject, sum(usage.quantity) as quantity
+select use.award, use.item, use.month, valid.tariff, use.subject,
+       sum(rating.billed(usage.quantity, minimum, increment)) as quantity
 from rating.usage join rating.use using (use_no)
      left join unnest($2::text[], $3::date[], $4::timestamptz[], $5::timestamptz[])
          as valid(award, tariff, begins, ends)
          on valid.award = use.award and usage.time >= begins and usage.time < ends
 where usage.month = any($1::text[])
+      and not exists (select from rating.correction where correction.provider = use.provider and corrected = usage.id)
 group by 1, 2, 3, 4, 5
 """
 

@@ -105,6 +105,9 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     report("adding up")
     database.execute(sql.AGAIN)
     database.execute(sql.ENTER_CONFLICTS, [Reason.CONFLICT.value])
+    database.execute(sql.CORRECTED)
+    database.execute(sql.ENTER_SECOND_CORRECTIONS, [Reason.CORRECTED_ALREADY.value])
+    database.execute(sql.CANCELLED)
     quantities = {ChargeKey(*key): quantity for *key, quantity in database.execute(sql.QUANTITIES).fetchall()}
     report("settling")
     months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
@@ -112,11 +115,11 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
         months[key.month][key] = quantities[key]
     shares = {month: settle(contract, months[month], contract.pools) for month in sorted(months)}
     spent = spending(contract, ((key, share.amount) for each in shares.values() for key, share in each.items()))
-    read, accepted, again, _ = database.execute(sql.COUNTS).fetchall()[0]
+    read, accepted, again, _, second = database.execute(sql.COUNTS).fetchall()[0]
     rejected = dict(database.execute(sql.REASONS).fetchall())
     conflicts = rejected.get(Reason.CONFLICT, 0)
     return Bill(
-        read, accepted - again, again - conflicts, rejected, quantities, shares,
+        read, accepted - again - second, again - conflicts, rejected, quantities, shares,
         {month: statements(contract, month, shares[month]) for month in shares},
         standings(contract, spent),
     )  # fmt: skip

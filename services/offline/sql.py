@@ -125,7 +125,7 @@ with shared as (
     select hash(provider, id) as key from usage group by all having count(*) > 1
 ), candidate as (
     select position, usage.provider, usage.id,
-           row(accepted.instant, subject, lot, item, accepted.amount, region, resource) as said
+           row(accepted.instant, subject, lot, item, accepted.amount, region, resource, corrects) as said
     from usage join shared on hash(usage.provider, usage.id) = key join accepted on position = usage.rowid
 )
 select position, id, said is distinct from first_value(said) over same as conflict
@@ -134,6 +134,24 @@ window same as (partition by provider, id order by position)
 qualify row_number() over same > 1
 """
 ENTER_CONFLICTS = "insert into refused select position, $1, id from again where conflict"
+
+# Corrections that count, and those of what is corrected already; an event that is corrected counts nothing.
+CORRECTED = """
+create or replace table corrected as
+select position, provider, corrects, row_number() over (partition by provider, corrects order by position) > 1 as again
+from accepted join usage on usage.rowid = position
+where corrects <> '' and not exists (from again where again.position = accepted.position)
+"""
+ENTER_SECOND_CORRECTIONS = """
+insert into refused select position, $1, id from corrected join usage on usage.rowid = position where corrected.again
+"""
+CANCELLED = """
+create or replace table cancelled as
+select position from corrected where again
+union select accepted.position
+from accepted join usage on usage.rowid = accepted.position
+     join corrected on corrected.provider = usage.provider and corrected.corrects = usage.id and not corrected.again
+"""
 
 # Plain amounts are below 10^12, any other below 10^15: of those, 10^8 fit into a sum, and more would raise.
 STARTED = """
@@ -149,11 +167,12 @@ select award, item, month, tariff, subject, sum(case
 end) as quantity
 from accepted join use using (use)
 where not exists (from again where again.position = accepted.position)
+      and not exists (from cancelled where cancelled.position = accepted.position)
 group by award, item, month, tariff, subject
 """
 COUNTS = """
 select (select count(*) from usage), (select count(*) from accepted), (select count(*) from again),
-       (select count(*) from again where conflict)
+       (select count(*) from again where conflict), (select count(*) from corrected where again)
 """
 REASONS = "select reason, count(*) from refused group by reason order by reason"
 REJECTIONS = """

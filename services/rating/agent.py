@@ -14,7 +14,7 @@ from services.contract_watch import Contracts
 from services.kafka import CHARGES, REJECTED, Message, Sender, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.store import Books, Conflict, Rated, ReratedError
-from services.reasons import Reason, Refusal
+from services.reasons import Refusal
 from services.rejection import Raw, rejection
 
 
@@ -63,7 +63,7 @@ def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
 
 def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:
     raw = Raw(conflict.provider, *conflict.place, None, payload)
-    record = rejection(raw, conflict.id, Refusal(Reason.CONFLICT, conflict.id), now, version)
+    record = rejection(raw, conflict.id, Refusal(conflict.reason, conflict.id), now, version)
     return Message(REJECTED, codec("rejection").encode(record), key=conflict.provider.encode())
 
 

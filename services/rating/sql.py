@@ -11,7 +11,8 @@ create temporary table if not exists incoming (
     resource       text not null,
     raw_partition  int not null,
     raw_offset     bigint not null,
-    received_at    bigint not null
+    received_at    bigint not null,
+    corrects       text
 ) on commit delete rows
 """
 
@@ -24,7 +25,54 @@ uses as materialized (
     from unnest($2::int[]) with ordinality as given(use_no, use) join rating.use using (use_no)
 )
 """
-_DIGEST = "hashtextextended(concat_ws('|', time, quantity, resource), said)"
+_USES_ALONE = _USES.replace("$2", "$1")
+_DIGEST = "hashtextextended(concat_ws('|', time, quantity, resource, chr(10) || corrects), said)"
+
+STAGED_COLUMNS = (
+    "position", "use", "id", "time", "quantity", "resource", "raw_partition", "raw_offset", "received_at",
+)  # fmt: skip
+STAGE_CORRECTIONS = """
+update incoming set corrects = given.corrects
+from unnest($1::int[], $2::text[]) as given(position, corrects) where incoming.position = given.position
+"""
+
+# New corrections of what is corrected already; of several in the batch the first counts.
+SECOND_CORRECTIONS = f"""
+with {_USES_ALONE}, sent as (
+    select position, provider, id, corrects,
+           first_value(id) over (partition by provider, corrects order by position) as first
+    from incoming join uses using (use)
+    where corrects is not null and not exists (
+        select from rating.event where event.provider = uses.provider and event.id = incoming.id)
+)
+select array(
+    select position from sent left join rating.correction as known
+         on known.provider = sent.provider and known.corrected = sent.corrects
+    where sent.id <> coalesce(known.id, first) order by position
+)
+"""
+
+KEEP_CORRECTIONS = f"""
+with {_USES_ALONE}
+insert into rating.correction (provider, corrected, id, is_open)
+select provider, corrects, id, true from incoming join uses using (use) where corrects is not null
+"""
+
+# How much no longer counts: of what this batch corrects and is in, and of this batch where its correction came before.
+CANCEL = f"""
+with {_USES}, closed as (
+    update rating.correction set is_open = false
+    from rating.event
+    where is_open and event.provider = correction.provider and event.id = correction.corrected
+          and (event.batch_no = $1 or (correction.provider, correction.corrected) in (
+              select provider, corrects from incoming join uses using (use) where corrects is not null))
+    returning event.batch_no, event.position
+)
+select use.award, use.subject, use.item, use.month, use.tariff,
+       sum(rating.billed(quantity, minimum, increment)) as quantity
+from closed join rating.usage using (batch_no, position) join rating.use using (use_no)
+group by 1, 2, 3, 4, 5
+"""
 
 # The events' keys, in key order, so that two workers that hold the same events wait for each other instead of
 # deadlocking. The first statement fails where an event is known already, and costs half of the second.
@@ -49,11 +97,11 @@ with {_USES}, again as (
     delete from incoming where position = any($3::int[]) returning *
 )
 insert into rating.seen_again (batch_no, position, use_no, id, time, quantity, resource, raw_partition, raw_offset,
-                               received_at, conflict)
+                               received_at, corrects, conflict)
 select $1, again.position, use_no, again.id, timestamptz 'epoch' + time * interval '1 microsecond', quantity, resource,
-       raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond',
-       event.digest <> {_DIGEST}
-from again join uses using (use) join rating.event on event.provider = uses.provider and event.id = again.id
+       raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond', corrects,
+       event.digest is distinct from {_DIGEST}
+from again join uses using (use) left join rating.event on event.provider = uses.provider and event.id = again.id
 """
 
 # What the new events said, and the sums by use.
@@ -104,11 +152,15 @@ CHARGE_COLUMNS = (
 ENTER_BATCH = """
 insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, $3, $4)
 on conflict (batch) do nothing
-returning batch_no, (select coalesce(max(rerating), 0) from contract.rerating) as rerating
+returning batch_no, (select coalesce(max(rerating), 0) from contract.rerating) as rerating,
+          exists (select from rating.correction where is_open) as any_open
 """
 
 # Nobody rates while a month is re-rated: the number in `ENTER_BATCH`, read after this, is true until the end.
 HOLD_RERATING = "select pg_advisory_xact_lock_shared(hashtext('rerating'))"
+
+# A correction is rated alone, so that either it or what it replaces comes first, and the second finds the other.
+TAKE_RERATING = "select pg_advisory_xact_lock(hashtext('rerating'))"
 
 COUNT_BATCH = "update rating.batch set rated = $2, repeats = $3, conflicts = $4 where batch_no = $1"
 
@@ -121,7 +173,9 @@ order by award, item, month, tariff, subject
 
 SEEN_AGAIN = """
 select position, use.provider, id, raw_partition, raw_offset,
-       (extract(epoch from received_at) * 1000)::bigint as received_at, conflict
+       (extract(epoch from received_at) * 1000)::bigint as received_at, conflict,
+       corrects is not null and not exists (
+           select from rating.event where event.provider = use.provider and event.id = seen_again.id) as is_second
 from rating.seen_again join rating.use using (use_no) join rating.batch using (batch_no)
 where batch = $1 order by position
 """

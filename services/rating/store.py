@@ -24,6 +24,7 @@ from services.kafka import Place, raw_topic
 from services.postgres import Connection
 from services.rating import sql
 from services.rating.meter import Charge, charges
+from services.reasons import Reason
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USE_FIELDS = ("provider", "award", "subject", "item", "region", "month", "tariff")
@@ -42,11 +43,12 @@ class ReratedError(Exception):
 
 
 class Conflict(NamedTuple):
-    """An event whose id was known with other content, and where it came from."""
+    """An event that contradicts an earlier one, where it came from, and why."""
 
     provider: str
     id: str
     place: Place
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Books:
             numbers = await self._numbers(connection, uses)
             await connection.execute(sql.STAGING)
             async with connection.transaction():
-                await connection.execute(sql.HOLD_RERATING)
+                await connection.execute(sql.TAKE_RERATING if batch["corrections"] else sql.HOLD_RERATING)
                 entered = await connection.fetchrow(
                     sql.ENTER_BATCH,
                     uuid.UUID(batch["batch"]),
@@ -92,8 +94,9 @@ class Books:
                 if entered["rerating"] > contract.rerating:
                     raise ReratedError(entered["rerating"])
                 await _stage(connection, batch)
-                known = await self._keep_keys(connection, batch_no, numbers)
-                return await _rate_new(connection, batch_no, batch, numbers, uses, known, contract)
+                seen = await self._take_out(connection, batch_no, batch, numbers)
+                cancels = bool(batch["corrections"]) or entered["any_open"]
+                return await _rate_new(connection, batch_no, batch, numbers, uses, seen, contract, cancels=cancels)
 
     async def park(
         self, topic: str, partition: int, offset: int, received_at: float, error: str, payload: bytes
@@ -126,6 +129,19 @@ class Books:
                 self._use_numbers[*found, row["tariff"].isoformat(), row["minimum"], row["increment"]] = row["use_no"]
         return [self._use_numbers[use] for use in uses]
 
+    async def _take_out(
+        self, connection: Connection, batch_no: int, batch: dict[str, Any], numbers: list[int]
+    ) -> list[asyncpg.Record]:
+        """Enter the staged events' keys; take out and return those that were known, or correct what is corrected."""
+        second: list[int] = []
+        if batch["corrections"]:
+            second = await connection.fetchval(sql.SECOND_CORRECTIONS, numbers)
+            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, second)
+        known = await self._keep_keys(connection, batch_no, numbers)
+        if known:
+            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
+        return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if second or known else []
+
     async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
         """Enter the keys of the staged events and return the positions of those that were known.
 
@@ -145,9 +161,14 @@ class Books:
 
 
 async def _stage(connection: Connection, batch: dict[str, Any]) -> None:
-    done = await connection.copy_to_table("incoming", source=BytesIO(batch["rows"]))
+    source = BytesIO(batch["rows"])
+    done = await connection.copy_to_table("incoming", columns=sql.STAGED_COLUMNS, source=source)
     if done != f"COPY {batch['events']}":
         raise ValueError(f"batch {batch['batch']} says that it has {batch['events']} events; {done}")
+
+    if corrections := batch["corrections"]:
+        positions, corrected = [each["position"] for each in corrections], [each["corrects"] for each in corrections]
+        await connection.execute(sql.STAGE_CORRECTIONS, positions, corrected)
 
 
 async def _rate_new(
@@ -156,10 +177,11 @@ async def _rate_new(
     batch: dict[str, Any],
     numbers: list[int],
     uses: list[Use],
-    known: list[int],
+    seen: list[asyncpg.Record],
     contract: Contract,
+    *,
+    cancels: bool,
 ) -> Rated:
-    seen = await _keep_seen_again(connection, batch_no, batch["batch"], numbers, known) if known else []
     is_rounded = any(use[-2:] != _NO_ROUNDING for use in uses)
     kept = await connection.fetch(sql.KEEP_ROUNDED_USAGE if is_rounded else sql.KEEP_USAGE, batch_no, numbers)
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
@@ -172,6 +194,12 @@ async def _rate_new(
         raise ValueError(
             f"batch {batch['batch']}: {taken.total()} + {len(seen)} of {batch['events']} events have a use"
         )
+    if batch["corrections"]:
+        await connection.execute(sql.KEEP_CORRECTIONS, numbers)
+    if cancels:
+        for row in await connection.fetch(sql.CANCEL, batch_no, numbers):
+            key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
+            quantities[key] = subtract(quantities[key], row["quantity"])
     made = await _charge_with_fees(connection, contract, quantities)
     await _keep_charges(connection, batch_no, contract, batch["version"], made)
     conflicts = [_conflict(row) for row in seen if row["conflict"]]
@@ -180,16 +208,11 @@ async def _rate_new(
     return Rated([(each.key, each.quantity, each.amount) for each in made], conflicts, repeats, taken)
 
 
-async def _keep_seen_again(
-    connection: Connection, batch_no: int, batch: str, numbers: list[int], known: list[int]
-) -> list[asyncpg.Record]:
-    await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
-    return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch))
-
-
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
-    return Conflict(row["provider"], row["id"], place)
+    return Conflict(
+        row["provider"], row["id"], place, Reason.CORRECTED_ALREADY if row["is_second"] else Reason.CONFLICT
+    )
 
 
 async def _charge_with_fees(

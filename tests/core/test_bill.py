@@ -105,6 +105,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     counts: Counter[str] = Counter()
     refused = []
+    corrected: set[tuple[str, str]] = set()
     for each in rows:
         event = UsageEvent(
             each["id"], f"/providers/{each['provider']}", each["time"], each["subject"], each["lot"], each["item"],
@@ -118,14 +119,21 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
                 continue
             if key in seen:
                 decided = Refusal(Reason.CONFLICT, event.id)
+            elif decided.corrects and (each["provider"], decided.corrects) in corrected:
+                decided = Refusal(Reason.CORRECTED_ALREADY, event.id)
         if isinstance(decided, Refusal):
             counts[decided.reason] += 1
             refused.append(decided.explanation)
             continue
         seen[key] = decided
         counts["accepted"] += 1
+        if decided.corrects:
+            corrected.add((each["provider"], decided.corrects))
+    for (provider, event_id), decided in seen.items():
         use = decided.use
         charge_key = ChargeKey(use.award, use.item, use.month, use.tariff, use.subject)
+        if (provider, event_id) in corrected:
+            continue
         billed = price_of(contract, charge_key).billed(Decimal(decided.quantity))
         quantities[charge_key] = add(quantities[charge_key], billed)
     return dict(quantities), counts, refused
@@ -282,7 +290,8 @@ def test_repeats_count_once_and_conflicts_are_refused(contract: Contract) -> Non
         ("malformed", {"id": "x" * 129}),
         ("malformed", {"id": "a\tb"}),
         ("malformed", {"resource": "x" * 257}),
-        ("correction", {"corrects": "0"}),
+        ("correction", {"corrects": "2"}),
+        ("correction", {"corrects": "x" * 129}),
         ("bad_time", {"time": "2016-03-05T10:00:00"}),
         ("bad_time", {"time": "2016-02-30T10:00:00Z"}),
         ("bad_time", {"time": ""}),
@@ -409,7 +418,7 @@ ROWS = st.fixed_dictionaries(
         "quantity": mostly(QUANTITIES[:4], QUANTITIES),
         "region": mostly(["be-brussels", "fr-paris"], ["us", ""]),
         "resource": mostly(["", "vm-1"], TEXTS),
-        "corrects": mostly(["", "", ""], ["", "x"]),
+        "corrects": mostly(["", "", "", "1", "2"], ["x", "3", "4"]),
     }
 )
 FEW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -101,8 +101,8 @@ def test_a_damaged_event_gets_an_answer(data: st.DataObject):
         (event("alpha", 1, time="2018-12-31T23:00:00Z"), Reason.OUTSIDE_CONTRACT),
         (event("alpha", 1, time="9999-12-31T23:59:59Z"), Reason.IN_FUTURE),
         (event("alpha", 1, region="us-east-1"), Reason.REGION_NOT_ALLOWED),
-        (GOOD.replace(b'"lot"', b'"corrects": "0", "lot"'), Reason.CORRECTION),
-        (GOOD.replace(b'"data"', b'"corrects": "0", "data"'), Reason.CORRECTION),
+        (GOOD.replace(b'"lot"', b'"corrects": "1", "lot"'), Reason.CORRECTION),
+        (GOOD.replace(b'"data"', b'"corrects": "1", "data"'), Reason.CORRECTION),
         (GOOD.replace(b'"data"', b'"datacontenttype": "text/xml", "data"'), Reason.MALFORMED),
     ],
 )

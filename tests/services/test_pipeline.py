@@ -98,7 +98,7 @@ async def test_what_is_refused_is_kept_whole_with_its_reason(pipeline: Pipeline)
         "no_price": [event("alpha", "p", item="traffic")],
         "outside_contract": [event("alpha", "o", time="2015-12-31T22:59:59Z"), event("alpha", "o2", time="9999-12-31T23:59:59Z")],
         "region_not_allowed": [event("alpha", "r", region="us-east-1")],
-        "correction": [event("alpha", "c").replace(b'"lot"', b'"corrects": "x", "lot"')],
+        "correction": [event("alpha", "c").replace(b'"lot"', b'"corrects": "c", "lot"')],
     }  # fmt: skip
     refused["in_future"] = [refused["outside_contract"].pop()]
     avro = codec("usage_event").encode(

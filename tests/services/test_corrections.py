@@ -1,0 +1,117 @@
+"""Corrections by providers: both events stay, the difference counts once, whichever comes first."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.conftest import SMALL
+from tests.pipeline import Pipeline, event
+
+MARCH, APRIL = "2016-03", "2016-04"
+
+
+@pytest.fixture(scope="module")
+def contract() -> str:
+    return SMALL.replace('price = "0.05"', 'price = "0.05"\nincrement = "1"', 1)  # 2/ALPHA's machines
+
+
+def correction(provider: str, number: str, corrects: str, quantity: str, **more: str) -> bytes:
+    return event(provider, number, quantity=quantity, **more).replace(
+        b'"data"', b'"corrects": "%s", "data"' % corrects.encode()
+    )
+
+
+async def quantities(pipeline: Pipeline, month: str = MARCH) -> dict[tuple[str, str], Decimal]:
+    rows = await pipeline.fetch(
+        "select subject, award, sum(quantity) as quantity, sum(amount) as amount from rating.charge "
+        "where month = $1 group by 1, 2", month,
+    )  # fmt: skip
+    return {(row["subject"], row["award"]): row["quantity"] for row in rows}
+
+
+async def test_a_correction_replaces_what_came_before_it(pipeline: Pipeline):
+    await pipeline.push(
+        "beta-north", [event("beta-north", "a", quantity="100"), event("beta-north", "b", quantity="7")]
+    )
+    await pipeline.through()
+    await pipeline.push("beta-north", [correction("beta-north", "a2", "a", "40")])
+    await pipeline.through()
+    assert (await quantities(pipeline))["EP", "2/BETA"] == 47
+    await pipeline.push("beta-north", [correction("beta-north", "a2", "a", "40")])  # the same again costs nothing
+    await pipeline.through()
+    assert (await quantities(pipeline))["EP", "2/BETA"] == 47
+    assert await pipeline.audit() == []
+
+
+async def test_a_correction_may_be_corrected_and_a_second_one_of_the_same_is_refused(pipeline: Pipeline):
+    await pipeline.push("beta-north", [
+        correction("beta-north", "a3", "a2", "60.5"), correction("beta-north", "a4", "a", "1"),
+        correction("beta-north", "b2", "b", "0"),
+    ])  # fmt: skip
+    await pipeline.through()
+    assert (await quantities(pipeline))["EP", "2/BETA"] == Decimal("60.5")
+    shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
+    assert [each["event_id"] for each in shown] == ["a4"]
+    assert await pipeline.audit() == []
+
+
+async def test_a_correction_that_comes_first_waits_for_what_it_corrects(pipeline: Pipeline):
+    await pipeline.push("alpha", [correction("alpha", "x2", "x", "2.5", subject="EDA")])
+    await pipeline.through()
+    assert (await quantities(pipeline))["EDA", "2/ALPHA"] == 3
+    await pipeline.push("alpha", [event("alpha", "x", quantity="10.5", subject="EC/DIGIT")])  # of somebody else
+    await pipeline.through()
+    assert (await quantities(pipeline))["EDA", "2/ALPHA"] == 3
+    assert (await quantities(pipeline))["EC/DIGIT", "2/ALPHA"] == 0
+    assert await pipeline.audit() == []
+
+
+async def test_both_in_one_batch_in_any_order(pipeline: Pipeline):
+    await pipeline.push("alpha", [
+        correction("alpha", "p2", "p", "4", subject="EC"), event("alpha", "p", quantity="9", subject="EC"),
+        event("alpha", "q", quantity="9", subject="EC"), correction("alpha", "q2", "q", "5", subject="EC"),
+        correction("alpha", "q3", "q", "6", subject="EC"),
+    ])  # fmt: skip
+    await pipeline.through()
+    first = (await quantities(pipeline))["EC", "2/ALPHA"] - 4
+    assert first in {5, 6}  # whichever of the two came first
+    shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
+    assert {each["event_id"] for each in shown} == {"a4", "q3" if first == 5 else "q2"}
+    assert await pipeline.audit() == []
+
+
+async def test_a_closed_month_is_corrected_on_the_next_invoice(pipeline: Pipeline):
+    await pipeline.close(MARCH)
+    await pipeline.push("beta-north", [
+        correction("beta-north", "a5", "a3", "10.5"), event("beta-north", "april", time="2016-04-03T10:00:00Z"),
+    ])  # fmt: skip
+    await pipeline.through()
+    lines = {
+        (each.statement.institution, line.key.month): line.quantity
+        for each in await pipeline.statements(APRIL)
+        for line in each.statement.lines
+    }
+    assert lines == {("EP", MARCH): Decimal(-50), ("EP", APRIL): Decimal(1)}
+    assert await pipeline.audit() == []
+
+
+async def test_the_event_and_its_correction_tell_of_each_other(pipeline: Pipeline):
+    assert pipeline.json("explain", "a", "--provider", "beta-north")["corrected_by"] == "a2"
+    found = pipeline.json("explain", "a2", "--provider", "beta-north")
+    assert (found["corrects"], found["corrected_by"]) == ("a", "a3")
+    assert "corrected by" in pipeline.command("explain", "a", "--provider", "beta-north")
+
+
+async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):
+    sent = [
+        correction("beta-north", "a2", "a", "40"), event("beta-north", "a", quantity="100"),
+        correction("beta-north", "a3", "a2", "60.5"), correction("beta-north", "a4", "a", "1"),
+        event("beta-north", "b", quantity="7"), correction("beta-north", "b2", "b", "0"),
+    ]  # fmt: skip
+    usage, terms = tmp_path / "usage.jsonl", tmp_path / "contract.toml"
+    usage.write_bytes(b"\n".join(sent))
+    [row] = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    terms.write_text(row["file"])
+    found = pipeline.json("bill", "--contract", str(terms), "--usage", str(usage), "--out", str(tmp_path / "bills"))
+    assert found["rejected"] == {"corrected_already": 1}, found
+    assert found["statements"][0]["exact_total"] == "3.63"  # 60.5 x 0.06
