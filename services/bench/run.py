@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -42,35 +43,53 @@ class Figures:
 def run_bench(folder: Path, events: int, stored_rows: int, seconds: float, stage: Stage) -> Figures:
     """Measure everything with so many events on top of stored ones, and each steady load for so many seconds.
 
+    `plafond bill` comes first: it needs no server, and none is running yet.
     Raises StackError when a part won't start.
     """
-    with LocalStack(folder) as stack:
-        done = stage("starting Kafka and PostgreSQL", None)
-        plafond = servers(stack)
-        done(1)
-        return asyncio.run(_bench(plafond, events, stored_rows, seconds, stage))
-
-
-async def _bench(plafond: Plafond, events: int, stored_rows: int, seconds: float, stage: Stage) -> Figures:
-    keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
     contract = load(CONTRACT.read_text("utf-8"))
     assert isinstance(contract, Contract), "the sample has no mistakes"
     fleet = usage.machines(contract, events)
+    with LocalStack(folder) as stack:
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = folder / "rows.tsv"
+        limit.write_rows(rows, (messages for _, messages in usage.readings(fleet, events, fill.MESSAGES_A_BATCH)))
+        done = stage("plafond bill from Parquet", None)
+        billed = _bill(rows, events)
+        done(1)
+        done = stage("starting Kafka and PostgreSQL", None)
+        plafond = servers(stack)
+        done(1)
+        figures = asyncio.run(_bench(plafond, contract, fleet, rows, events, billed, stored_rows, seconds, stage))
+        rows.unlink()
+        return figures
+
+
+async def _bench(
+    plafond: Plafond,
+    contract: Contract,
+    fleet: list[usage.Machine],
+    rows: Path,
+    events: int,
+    billed: float,
+    stored_rows: int,
+    seconds: float,
+    stage: Stage,
+) -> Figures:
+    keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
     kafka, database_url = plafond.addresses.kafka, plafond.addresses.database_url
     if stored_rows:
         await stored.store(database_url, stored_rows, stage("storing earlier usage", stored_rows))
     report = stage("filling the raw topics", events)
     await fill.fill(kafka, usage.readings(fleet, events, fill.MESSAGES_A_BATCH), report)
-    least = await _limit(plafond, fleet, events, stage)
+    done = stage("the machine's limit", None)
+    least = await asyncio.to_thread(limit.measure, kafka, database_url, rows, events)
+    done(1)
     done = stage("plain SQL", None)
     in_sql = await floor.measure(database_url, events, least.copy_seconds)
     done(1)
     done = stage("a plain Faust agent", None)
     messages = [each for _, chunk in usage.readings(fleet, min(events, naive.EVENTS_MAX), 500) for each in chunk]
     plain = await naive.measure(kafka, database_url, messages)
-    done(1)
-    done = stage("plafond bill from Parquet", None)
-    billed = await _bill(plafond.stack.folder, events)
     done(1)
     through = await flow.throughput(plafond, events, stage("the pipeline takes its backlog in", events))
     rate = through.events_per_second / 2
@@ -82,32 +101,16 @@ async def _bench(plafond: Plafond, events: int, stored_rows: int, seconds: float
     return Figures(events, through, least, plain, in_sql, p50, p99, batches, single, billed)
 
 
-async def _limit(plafond: Plafond, fleet: list[usage.Machine], events: int, stage: Stage) -> limit.Limit:
-    done = stage("the machine's limit", None)
-    rows = plafond.stack.folder / "rows.tsv"
-    limit.write_rows(rows, (messages for _, messages in usage.readings(fleet, events, fill.MESSAGES_A_BATCH)))
-    measured = await asyncio.to_thread(
-        limit.measure, plafond.addresses.kafka, plafond.addresses.database_url, rows, events
-    )
-    done(1)
-    return measured
-
-
-async def _bill(folder: Path, events: int) -> float:
+def _bill(rows: Path, events: int) -> float:
     """Return the events per second of `plafond bill`, the program's start included."""
-    rows, out = folder / "rows.tsv", folder / "bill"
-    parquet = folder / "usage.parquet"
+    parquet, out = rows.with_name("usage.parquet"), rows.with_name("bill")
     limit.write_parquet(rows, parquet)
-    rows.unlink()
     command = ["bill", "--contract", str(CONTRACT), "--usage", str(parquet), "--out", str(out), "--json"]
     began = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli", *command, stdout=asyncio.subprocess.DEVNULL
-    )
-    status = await process.wait()
+    done = subprocess.run([sys.executable, "-m", "services.cli", *command], stdout=subprocess.DEVNULL, check=False)
     seconds = time.perf_counter() - began
-    if status:
-        raise RuntimeError(f"plafond bill ended with status {status}")
+    if done.returncode:
+        raise RuntimeError(f"plafond bill ended with status {done.returncode}")
     parquet.unlink()
     shutil.rmtree(out)
     return events / seconds
