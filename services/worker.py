@@ -17,7 +17,6 @@ import faust
 import structlog
 
 from services.avro import UnreadableError
-from services.kafka import MESSAGE_SIZE_MAX
 from services.metrics import BATCH_SECONDS, PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT
 
@@ -25,6 +24,10 @@ log = structlog.get_logger()
 PAUSE_SECONDS_MAX = 5.0
 STOP_SECONDS_MAX = 5.0
 COMMIT_AGAIN_SECONDS = 2.0
+FETCH_SIZE_MAX = 1024 * 1024
+"""Bytes that are fetched ahead of a partition; the broker sends at least one message, however large."""
+STREAM_BUFFER_MAX = 4
+"""Messages that wait in a worker: batches are megabytes, and a backlog belongs to the broker."""
 AT_A_TIME = 2
 """While the database works on one batch, the next is decoded. Sums don't care which comes first."""
 
@@ -54,8 +57,9 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
         broker_rebalance_timeout=6.0,
         broker_commit_interval=0.5,
         broker_commit_every=100,
-        consumer_max_fetch_size=MESSAGE_SIZE_MAX,
+        consumer_max_fetch_size=FETCH_SIZE_MAX,
         consumer_auto_offset_reset="earliest",
+        stream_buffer_maxsize=STREAM_BUFFER_MAX,
         stream_wait_empty=False,
         processing_guarantee="at_least_once",
         store="memory://",
