@@ -64,6 +64,10 @@ def as_data(contract: Contract) -> dict[str, Any]:
         "tariffs": [_tariff(each) for each in contract.tariffs],
         "institutions": [asdict(each) for each in contract.institutions.values()],
         "pools": [asdict(each) for each in contract.pools.values()],
+        "rates": [
+            {"currency": currency, "month": month, "rate": rate} for (currency, month), rate in contract.rates.items()
+        ],
+        "equivalences": [{"item": item, "parts": parts} for item, parts in contract.equivalences.items()],
     }
 
 
@@ -74,6 +78,9 @@ def _tariff(tariff: Tariff) -> dict[str, Any]:
             "scope": price.scope,
             "free": price.free,
             "percent_of_list": price.percent_of_list,
+            "currency": price.currency,
+            "minimum": price.minimum,
+            "increment": price.increment,
             **asdict(price.model),  # type: ignore[call-overload]
         }
         for item, price in tariff.prices.items()
@@ -88,12 +95,26 @@ def print_contract(contract: Contract, version: int | None) -> None:
     console.print(
         f"ceiling {euros(contract.ceiling)} {contract.currency}; alerts at "
         f"{', '.join(f'{each} %' for each in contract.thresholds) or 'no threshold'}; months in {contract.zone.key}, "
-        f"closed {contract.grace_days} days after their end",
+        f"closed {contract.grace_days} days after their end"
+        + ("" if contract.late_days is None else f", late usage taken for {contract.late_days} days"),
         highlight=False,
     )
     _print_lots(contract)
     _print_prices(contract)
+    _print_rates(contract)
     _print_customers(contract)
+
+
+def _print_rates(contract: Contract) -> None:
+    if contract.rates:
+        columns = [Column("currency", "currency"), Column("month", "from"), Column("rate", "rate", right=True)]
+        show(as_data(contract)["rates"], columns, title=f"\nReference rates, for 1 {contract.currency}")
+    if contract.equivalences:
+        rows = [
+            {"item": item, "parts": " + ".join(f"{plain(quantity)} {part}" for part, quantity in parts.items())}
+            for item, parts in contract.equivalences.items()
+        ]
+        show(rows, [Column("item", "item"), Column("parts", "can be made up of")], title="\nEquivalences")
 
 
 def _print_lots(contract: Contract) -> None:

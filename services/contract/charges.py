@@ -37,8 +37,9 @@ def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     place = (key.award, key.item, key.month, key.tariff)
     known = contract.prices_met.get(place)
     if known is None:
-        pricing = contract.pricing(key.award, key.month)
-        price = pricing.price(key.award, key.item, date.fromisoformat(key.tariff))
+        tariff = date.fromisoformat(key.tariff)
+        pricing = contract.pricing(key.award, key.item, key.month, tariff)
+        price = pricing.price(key.award, key.item, tariff)
         known = contract.prices_met[place] = price.in_month(key.month, pricing.rate(price.currency, key.month))
     return known
 

@@ -6,26 +6,32 @@ usage are reckoned first, then those on such fees, and so on: in rounds.
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
+from services.contract.tariff.percentage import Rounds
 
 
 def is_fee(contract: Contract, key: ChargeKey) -> bool:
     """Tell whether what is charged under a key is a percentage of other charges, not usage."""
-    rounds = contract.pricing(key.award, key.month).fees.get((key.award, key.tariff), ())
-    return any(fee.item == key.item for each in rounds for fee in each)
+    return any(fee.item == key.item for each in _rounds(contract, key) for fee in each)
 
 
 def fee_quantities(contract: Contract, number: int, charged: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Decimal]:
     """Return on how much money the fees of a round are, for charges that include all rounds before it."""
     found: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     for key, amount in charged.items():
-        rounds = contract.pricing(key.award, key.month).fees.get((key.award, key.tariff), ())
+        rounds = _rounds(contract, key)
         for fee in rounds[number] if number < len(rounds) else ():
             if key.item in fee.of:
                 fee_key = key._replace(item=fee.item)
                 found[fee_key] = add(found[fee_key], amount)
     return {key: money for key, money in found.items() if money}
+
+
+def _rounds(contract: Contract, key: ChargeKey) -> Rounds:
+    pricing = contract.pricing(key.award, key.item, key.month, date.fromisoformat(key.tariff))
+    return pricing.fees.get((key.award, key.tariff), ())

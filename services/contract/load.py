@@ -98,7 +98,7 @@ def _read(document: Section) -> Contract:
         ceiling=head.money("ceiling") or MONEY_MAX,
         thresholds=tuple(head.integers("alert_thresholds", 1, 1000, default=DEFAULT_THRESHOLDS)),
         grace_days=head.integer("grace_days", 0, 90, default=DEFAULT_GRACE_DAYS) or 0,
-        late_days=head.optional_integer("late_days", 1, LATE_DAYS_MAX),
+        late_days=head.integer("late_days", 1, LATE_DAYS_MAX, required=False),
         phases=_phases(document),
         regions=regions,
         items=items,
@@ -231,9 +231,10 @@ def _parts(section: Section, items: Collection[str]) -> dict[str, Decimal]:
     if (item := section.table.get("item")) not in items:
         section.problem("item", show(item), one_of(items, "items", str(item)))
     parts = section.child("parts")
+    if parts is None:
+        return {}
     found = {}
-    for part in parts.table if parts else ():
-        assert parts is not None, "it has parts"
+    for part in parts.table:
         quantity = parts.quantity(part)
         if part not in items:
             parts.problem(part, "an unknown item", one_of(items, "items", part))

@@ -351,9 +351,19 @@ class Contract:
                 return tariff.prices[item]
         raise KeyError(f"award {award} has no tariff from {valid_from}")
 
-    def pricing(self, award: str, month: str) -> "Contract":
-        """Return the contract whose prices hold for an award's month: this one, or the last it was re-rated under."""
-        return self.rerated.get((award, month), self)
+    def pricing(self, award: str, item: str, month: str, tariff: date) -> "Contract":
+        """Return the contract whose price holds in an award's month: the last it was re-rated under, else this one.
+
+        What was added since then, an item or a tariff, is priced as it stands here.
+        """
+        rerated = self.rerated.get((award, month))
+        return rerated if rerated is not None and rerated.has_price(award, item, tariff) else self
+
+    def has_price(self, award: str, item: str, valid_from: date) -> bool:
+        """Tell whether the award's tariff that began on a day prices an item."""
+        return any(
+            each.valid_from == valid_from and item in each.prices for each in self.tariffs_by_award.get(award, ())
+        )
 
     def rate(self, currency: str | None, month: str) -> Decimal | None:
         """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""

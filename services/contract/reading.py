@@ -144,20 +144,18 @@ class Section:
             return None
         return value
 
-    def integer(self, key: str, low: int, high: int, *, default: int | None = None) -> int | None:
+    def integer(
+        self, key: str, low: int, high: int, *, default: int | None = None, required: bool = True
+    ) -> int | None:
         """Return a whole number from low to high."""
         form = f"a whole number from {low} to {high}"
-        value = self.value(key, form, required=default is None)
+        value = self.value(key, form, required=required and default is None)
         if value is None:
             return default
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             self.problem(key, show(value), form)
             return None
         return value
-
-    def optional_integer(self, key: str, low: int, high: int) -> int | None:
-        """Return a whole number from low to high, None where nothing stands."""
-        return self.integer(key, low, high) if key in self.table else self.value(key, "", required=False)
 
     def number(self, key: str, digits: int, low: Decimal, high: Decimal, *, required: bool = True) -> Decimal | None:
         """Return a decimal from low to high with at most `digits` decimals, written as text or as a TOML number."""

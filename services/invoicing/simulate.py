@@ -71,7 +71,7 @@ async def _totals(connection: Connection, contract: Contract, months: Sequence[s
     quantities: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
     unpriced = []
     for row in await connection.fetch(_QUANTITIES, list(months), *_valid(contract, months)):
-        if not _is_priced(contract, row["award"], row["item"], row["subject"], row["tariff"]):
+        if row["subject"] not in contract.subjects or not contract.has_price(row["award"], row["item"], row["tariff"]):
             unpriced.append(Unpriced(row["award"], row["item"], row["subject"], row["quantity"]))
             continue
         key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
@@ -93,9 +93,3 @@ def _valid(contract: Contract, months: Sequence[str]) -> tuple[list[object], ...
         if each.tariff is not None
     ]
     return tuple(map(list, zip(*rows, strict=True))) if rows else ([], [], [], [])
-
-
-def _is_priced(contract: Contract, award: str, item: str, subject: str, tariff: object) -> bool:
-    return subject in contract.subjects and any(
-        each.valid_from == tariff and item in each.prices for each in contract.tariffs_by_award.get(award, ())
-    )

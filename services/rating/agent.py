@@ -9,10 +9,10 @@ from collections import Counter
 from typing import Any
 
 from services.avro import codec
-from services.contract.money import plain
 from services.contract_watch import Contracts
-from services.kafka import CHARGES, REJECTED, Message, Sender, read_at
+from services.kafka import REJECTED, Message, Sender, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
+from services.rating.message import charge_message
 from services.rating.store import Books, Conflict, Rated, ReratedError
 from services.reasons import Refusal
 from services.rejection import Raw, rejection
@@ -53,12 +53,7 @@ class Rating:
 def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
     if not rated.charges:
         return []
-    lines = [
-        {**key._asdict(), "quantity": plain(quantity), "amount": plain(amount)}
-        for key, quantity, amount in rated.charges
-    ]
-    record = {name: batch[name] for name in ("batch", "version", "accepted_at")} | {"lines": lines}
-    return [Message(CHARGES, codec("charge_batch").encode(record), key=batch["batch"].encode())]
+    return [charge_message(batch["batch"], batch["version"], batch["accepted_at"], rated.charges)]
 
 
 def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:

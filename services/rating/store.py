@@ -6,7 +6,7 @@ in only answers with its stored charges.
 
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -165,7 +165,6 @@ async def _stage(connection: Connection, batch: dict[str, Any]) -> None:
     done = await connection.copy_to_table("incoming", columns=sql.STAGED_COLUMNS, source=source)
     if done != f"COPY {batch['events']}":
         raise ValueError(f"batch {batch['batch']} says that it has {batch['events']} events; {done}")
-
     if corrections := batch["corrections"]:
         positions, corrected = [each["position"] for each in corrections], [each["corrects"] for each in corrections]
         await connection.execute(sql.STAGE_CORRECTIONS, positions, corrected)
@@ -201,7 +200,7 @@ async def _rate_new(
             key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
             quantities[key] = subtract(quantities[key], row["quantity"])
     made = await _charge_with_fees(connection, contract, quantities)
-    await _keep_charges(connection, batch_no, contract, batch["version"], made)
+    await keep_charges(connection, batch_no, contract, batch["version"], made)
     conflicts = [_conflict(row) for row in seen if row["conflict"]]
     repeats = len(seen) - len(conflicts)
     await connection.execute(sql.COUNT_BATCH, batch_no, taken.total(), repeats, len(conflicts))
@@ -210,9 +209,8 @@ async def _rate_new(
 
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
-    return Conflict(
-        row["provider"], row["id"], place, Reason.CORRECTED_ALREADY if row["is_second"] else Reason.CONFLICT
-    )
+    reason = Reason.CORRECTED_ALREADY if row["is_second"] else Reason.CONFLICT
+    return Conflict(row["provider"], row["id"], place, reason)
 
 
 async def _charge_with_fees(
@@ -234,25 +232,35 @@ async def _charge(connection: Connection, contract: Contract, quantities: dict[C
         moves[meter] = add(moves[meter], quantity)
     if not moves:
         return []
+    made = charges(contract, quantities, await move_meters(connection, moves))
+    await price_meters(connection, made)
+    return made
+
+
+async def move_meters(connection: Connection, moves: Mapping[MeterKey, Decimal]) -> dict[MeterKey, Decimal]:
+    """Add quantities to meters, and return what they showed before; the rows stay locked until the transaction ends."""
     after = await connection.fetch(sql.MOVE_METERS, *_columns(moves), [plain(each) for each in moves.values()])
     before = {}
     for row in after:
         meter = MeterKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["scope"])
         before[meter] = subtract(row["quantity"], moves[meter])
-    made = charges(contract, quantities, before)
-    amounts: dict[MeterKey, Decimal] = dict.fromkeys(moves, ZERO)
+    return before
+
+
+async def price_meters(connection: Connection, made: Iterable[Charge]) -> None:
+    """Add what was charged to the amounts of the meters."""
+    amounts: dict[MeterKey, Decimal] = defaultdict(lambda: ZERO)
     for each in made:
         amounts[each.meter] = add(amounts[each.meter], each.amount)
     await connection.execute(sql.PRICE_METERS, *_columns(amounts), [plain(each) for each in amounts.values()])
-    return made
 
 
-def _columns(meters: dict[MeterKey, Decimal]) -> list[list[Any]]:
+def _columns(meters: Mapping[MeterKey, Decimal]) -> list[list[Any]]:
     award, item, month, tariff, scope = map(list, zip(*meters, strict=True))
     return [award, item, month, [date.fromisoformat(day) for day in tariff], scope]
 
 
-async def _keep_charges(
+async def keep_charges(
     connection: Connection, batch_no: int, contract: Contract, version: int, made: list[Charge]
 ) -> None:
     """Copy the charges in; their codes have no character that means something to COPY."""
@@ -271,16 +279,20 @@ def _text(number: Decimal | None) -> str:
     return _NULL if number is None else plain(number)
 
 
-async def _stored(connection: Connection, batch: str) -> Rated:
-    rows = await connection.fetch(sql.STORED_CHARGES, uuid.UUID(batch))
-    lines = [
+async def stored_charges(connection: Connection, batch: uuid.UUID) -> list[tuple[ChargeKey, Decimal, Decimal]]:
+    """Return what a batch that is in was charged, as often as it is asked for."""
+    return [
         (
             ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"]),
             row["quantity"],
             row["amount"],
         )
-        for row in rows
+        for row in await connection.fetch(sql.STORED_CHARGES, batch)
     ]
+
+
+async def _stored(connection: Connection, batch: str) -> Rated:
+    lines = await stored_charges(connection, uuid.UUID(batch))
     seen = await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch))
     return Rated(lines, [_conflict(row) for row in seen if row["conflict"]], 0, {}, again=True)
 

@@ -7,12 +7,13 @@ charged is all that is posted, and both stay to be explained.
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, price_of
 from services.contract.fees import is_fee
-from services.contract.model import Contract, Price
+from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
 from services.contract.months import first_day, next_month
 from services.contract.problems import Problem
@@ -66,9 +67,10 @@ def problems(agreed: Contract, fixed: Contract, month: str, charged: Collection[
 
 def _of_price(agreed: Contract, fixed: Contract, key: ChargeKey) -> list[Problem]:
     place = f"tariffs[{key.award} {key.tariff}].prices[{key.item}]"
-    before, after = _price(agreed.pricing(key.award, key.month), key), _price(fixed, key)
-    if before is None or after is None:
+    tariff = date.fromisoformat(key.tariff)
+    if not fixed.has_price(key.award, key.item, tariff):
         return [Problem(place, "nothing", f"a price: it was charged in {key.month}")]
+    before, after = price_of(agreed, key), fixed.price(key.award, key.item, tariff)
     wanted = "a re-rating changes neither who is metered together nor how much an event is billed for"
     return [
         Problem(f"{place}.{name}", str(new), f"{old}: {wanted}")
@@ -79,11 +81,6 @@ def _of_price(agreed: Contract, fixed: Contract, key: ChargeKey) -> list[Problem
         )
         if old != new
     ]
-
-
-def _price(contract: Contract, key: ChargeKey) -> Price | None:
-    tariffs = contract.tariffs_by_award.get(key.award, ())
-    return next((each.prices.get(key.item) for each in tariffs if each.valid_from.isoformat() == key.tariff), None)
 
 
 def plan(agreed: Contract, fixed: Contract, month: str, award: str | None, charged: Mapping[ChargeKey, Share]) -> Plan:

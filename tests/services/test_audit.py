@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from services.audit.run import audit
 from services.postgres import connect
+from tests.conftest import SMALL
 from tests.pipeline import Pipeline, event
 
 BREAKS = {
@@ -17,6 +18,7 @@ BREAKS = {
     "charges = usage": "update rating.usage set quantity = quantity + 1 where id = 'e1'",
     "no usage is below zero": "update rating.charge set quantity = -1 where subject = 'EP'",
     "usage is priced under the tariff in force": "update rating.usage set time = '2016-03-20' where id = 'a'",
+    "each fee is on its charges": "update rating.charge set quantity = quantity + 1 where is_fee",
     "charges = meters": "update rating.meter set amount = amount + 0.000000000000000000000000001 where scope = 'EP'",
     "each meter = price of its quantity": "update rating.meter set amount = amount + 1 where scope = 'EP'",
     "postings = charges": "delete from invoicing.charged where subject = 'EP'",
@@ -28,16 +30,43 @@ BREAKS = {
     "every alert is published": "update invoicing.alert set published_at = null",
     "no message is parked": "insert into rating.parked values ('usage.accepted', 0, 1, now(), 'unreadable', '')",
 }
+FEES = """
+[[items]]
+code = "support"
+name = "Support"
+unit = "EUR"
+
+[[tariffs]]
+award = "2/BETA"
+valid_from = 2016-04-01
+[tariffs.prices.vm]
+model = "per_unit"
+price = "0.05"
+[tariffs.prices.support]
+model = "percentage"
+percent = "10"
+"""
 ALSO = {
     "a batch that was never posted": ("postings = charges", "delete from invoicing.batch"),
     "an event lost after it was read": (
         "raw = accepted + rejected, by offset",
         "delete from rating.usage where id = 'e2'",
     ),
+    "usage that a correction has taken out": (
+        "charges = usage",
+        "insert into rating.correction values ('alpha', 'a', 'nobody', false)",
+    ),
+    "a fee that was not charged": ("each fee is on its charges", "delete from rating.charge where is_fee"),
     "an invoice number missing": ("invoices + open = postings", "update invoicing.series set last = last + 1"),
     "an invoice that says less": ("invoices + open = postings", "update invoicing.invoice set exact = exact - 1"),
 }
 CASES = list(BREAKS.items()) + list(ALSO.values())
+
+
+@pytest.fixture(scope="module")
+def contract() -> str:
+    """One with a fee, too."""
+    return SMALL + FEES
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -50,6 +79,7 @@ async def books(pipeline: Pipeline) -> AsyncIterator[Pipeline]:
     await pipeline.push(
         "alpha", [event("alpha", "a", lot="1", quantity="1500"), event("alpha", "b", time="2016-04-02T00:00:00Z")]
     )
+    await pipeline.push("beta-north", [event("beta-north", "fee", quantity="9", time="2016-04-03T10:00:00Z")])
     await pipeline.through()
     await pipeline.close("2016-03")
     await pipeline.stop()

@@ -1,7 +1,9 @@
 """A wrong price is put right: the difference is posted once, and both prices stay to be explained."""
 
+import asyncio
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from tests.conftest import SMALL
@@ -104,6 +106,27 @@ async def test_late_usage_of_the_month_is_priced_as_corrected(pipeline: Pipeline
     [row] = await pipeline.fetch("select amount from rating.charge where subject = 'EDA' and item = 'vm'")
     assert row["amount"] == Decimal("1.5")
     assert pipeline.json(*RERATE, fixed)["changes"] == []
+    assert await pipeline.audit() == []
+
+
+async def test_what_is_added_after_a_rerating_is_priced_as_agreed(pipeline: Pipeline, tmp_path):
+    (applied,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    more = tmp_path / "more.toml"
+    more.write_text(
+        applied["file"].replace(
+            'price = "0.01"\nincrement = "10"',
+            'price = "0.01"\nincrement = "10"\n[tariffs.prices.disk]\nmodel = "per_unit"\nprice = "0.5"',
+        )
+    )
+    pipeline.command("contract", "apply", str(more))
+    taken_up = 'plafond_contract_version{service="ingest"} 2.0'
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while taken_up not in (await client.get(f"{pipeline.probes['ingest']}/metrics")).text:
+            await asyncio.sleep(0.1)
+    await pipeline.push("beta-north", [event("beta-north", "disk", item="disk", subject="EDA", quantity="4")])
+    await pipeline.through()
+    [row] = await pipeline.fetch("select amount from rating.charge where item = 'disk'")
+    assert row["amount"] == 2
     assert await pipeline.audit() == []
 
 

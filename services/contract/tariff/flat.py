@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import ClassVar, Self
 
 from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, plain, quotient, round_half_up
+from services.contract.months import first_day
 from services.contract.reading import Section
 from services.contract.tariff import Step
 
@@ -30,8 +31,8 @@ class Flat:
 
     def in_month(self, month: str) -> Self:
         """Return the price as it is in a month like 2016-02."""
-        year, number = map(int, month.split("-"))
-        return replace(self, days=monthrange(year, number)[1])
+        first = first_day(month)
+        return replace(self, days=monthrange(first.year, first.month)[1])
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the price, or its part by days; raises ValueError by days while no month is known."""
