@@ -80,7 +80,7 @@ async def started_producer(servers: str, name: str) -> AIOKafkaProducer:
         client_id=name,
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        compression_type="zstd",
         linger_ms=5,
         max_batch_size=256 * 1024,
         max_request_size=_REJECTED_SIZE_MAX,

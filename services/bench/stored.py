@@ -25,7 +25,7 @@ select '2016-02', 0, n, 0, format('old-%s-%s', lpad((n / 672)::text, 6, '0'), 20
        format('old-%s', lpad((n / 672)::text, 6, '0')), 0, n, now()
 from generate_series($1::int, $2::int) as made(n)
 """
-_AFTER = "alter table rating.event add primary key (provider, id)"
+_AFTER = "alter table rating.event add primary key (id, provider)"
 
 
 async def store(database_url: str, rows: int, report: Callable[[int], None]) -> None:

@@ -6,7 +6,9 @@ Pure: `Sorter` is told of every raw message and hands out records ready to be en
 """
 
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 from zlib import crc32
 
@@ -25,11 +27,10 @@ USE_SIZE = 500
 
 @dataclass(slots=True)
 class Batch:
-    """A batch being filled for a partition; `uses` numbers the distinct decisions from 1, `counts` has their events."""
+    """A batch being filled for a partition; `uses` numbers the distinct decisions from 1."""
 
     partition: int
     uses: dict[Use, int] = field(default_factory=dict)
-    counts: list[int] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
     corrections: list[tuple[int, str]] = field(default_factory=list)
     size: int = 0
@@ -38,23 +39,26 @@ class Batch:
         """Return a use's number, a new one where it has none."""
         if use not in self.uses:
             self.uses[use] = len(self.uses) + 1
-            self.counts.append(0)
             self.size += USE_SIZE
         return self.uses[use]
 
-    def add(self, number: int, event: Accepted, partition: int, offset: int, received_at: int) -> None:
+    def add(
+        self, number: int, event_id: str, time: int, quantity: str, resource: str, partition: int, offset: int,
+        received_at: int,
+    ) -> None:  # fmt: skip
         """Append an event whose use has that number."""
-        self.counts[number - 1] += 1
         row = (
-            f"{len(self.rows) + 1}\t{number}\t{event.id}\t{event.time}\t{event.quantity}\t{event.resource}"
+            f"{len(self.rows) + 1}\t{number}\t{event_id}\t{time}\t{quantity}\t{resource}"
             f"\t{partition}\t{offset}\t{received_at}\n"
         )
         self.size += len(row)
         # Ids and resources are printable, and of all such characters only the backslash means something to COPY.
         self.rows.append(row.replace("\\", "\\\\") if "\\" in row else row)
-        if event.corrects:
-            self.size += len(event.corrects)
-            self.corrections.append((len(self.rows), event.corrects))
+
+    def correct(self, corrects: str) -> None:
+        """Say that the event appended last replaces another."""
+        self.size += len(corrects)
+        self.corrections.append((len(self.rows), corrects))
 
     def record(self, version: int, accepted_at: int) -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
@@ -71,11 +75,12 @@ class Batch:
 
 @dataclass(slots=True)
 class Sorter:
-    """Sorts events into batches, of which each partition has one open, and rejections."""
+    """Sorts events into batches, of which each partition has one open, and rejections; `accepted` is by provider."""
 
     version: int
     partitions: int
     batches: list[Batch] = field(default_factory=list)
+    accepted: Counter[str] = field(default_factory=Counter)
     rejections: list[dict[str, Any]] = field(default_factory=list)
     rejected_bytes: int = 0
     _open: dict[int, Batch] = field(default_factory=dict)
@@ -83,13 +88,20 @@ class Sorter:
 
     def accept(self, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Take an accepted event, which came from that place, into its batch."""
-        slot = self._slots.get(event.use)
-        if slot is None or slot[0].size > SIZE_MAX:
-            slot = self._slots[event.use] = self._slot(event.use)
-        slot[0].add(slot[1], event, partition, offset, received_at)
+        batch, number = self.slot(event.use)
+        batch.add(number, event.id, event.time, event.quantity, event.resource, partition, offset, received_at)
+        self.accepted[event.use.provider] += 1
+        if event.corrects:
+            batch.correct(event.corrects)
 
-    def _slot(self, use: Use) -> tuple[Batch, int]:
-        """Return the batch that a use's events go into, and the use's number in it."""
+    def slot(self, use: Use) -> tuple[Batch, int]:
+        """Return the batch that a use's next event goes into, and the use's number in it."""
+        slot = self._slots.get(use)
+        if slot is None or slot[0].size > SIZE_MAX:
+            slot = self._slots[use] = self._new_slot(use)
+        return slot
+
+    def _new_slot(self, use: Use) -> tuple[Batch, int]:
         partition = partition_of(use, self.partitions)
         batch = self._open.get(partition)
         if batch is None or batch.size > SIZE_MAX:
@@ -105,4 +117,9 @@ class Sorter:
 
 def partition_of(use: Use, partitions: int) -> int:
     """Return the partition for usage of an award by a payer."""
-    return crc32(f"{use.award}|{payer(use.subject)}".encode()) % partitions
+    return _hash(f"{use.award}|{payer(use.subject)}") % partitions
+
+
+@lru_cache(8192)
+def _hash(text: str) -> int:
+    return crc32(text.encode())

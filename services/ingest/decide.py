@@ -24,10 +24,11 @@ TIME_LENGTH_MAX = 35
 CLOCK_SKEW_MAX = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NEVER_LATE = -(2**63)
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):[0-5]\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)\Z", re.ASCII
 )
-_PLAIN = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{0,14}[1-9])?\Z", re.ASCII)
+_DECIMAL = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?\Z", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?\Z", re.ASCII)
 
 
@@ -71,7 +72,7 @@ class Decider:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self._uses: dict[tuple[str, str, str, str, str, int], Use] = {}
-        self._period = lru_cache(8192)(contract.period)
+        self.period = lru_cache(8192)(contract.period)
         self._takes_late = contract.late_days is None
 
     def decide(
@@ -86,11 +87,11 @@ class Decider:
         use = self.use(provider, event.lot, event.item, event.subject, event.region, form.instant)
         if isinstance(use, Refusal):
             return use
-        return Accepted(use, event.id, _microseconds(form.instant), form.quantity, event.resource, event.corrects)
+        return Accepted(use, event.id, microseconds(form.instant), form.quantity, event.resource, event.corrects)
 
     def use(self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime) -> Use | Refusal:
         """Return what the contract says of such usage at that instant."""
-        key = (provider, lot, item, subject, region, self._period(instant))
+        key = (provider, lot, item, subject, region, self.period(instant))
         use = self._uses.get(key)
         if use is not None:
             return use
@@ -98,6 +99,12 @@ class Decider:
         if isinstance(made, Use):
             self._uses[key] = made
         return made
+
+    def earliest(self, received_at: int) -> int:
+        """Return when usage received at that time (ms since 1970) must have begun at the earliest, in microseconds."""
+        if self._takes_late:
+            return _NEVER_LATE
+        return microseconds(self.contract.earliest(_EPOCH + timedelta(milliseconds=received_at)))
 
     def _too_late(self, instant: datetime, now: datetime, received_at: int | None) -> Refusal | None:
         received = now if received_at is None else _EPOCH + timedelta(milliseconds=received_at)
@@ -189,14 +196,15 @@ def _no_time(text: str) -> Refusal:
 
 
 @lru_cache(8192)
-def _microseconds(instant: datetime) -> int:
+def microseconds(instant: datetime) -> int:
+    """Return an instant as microseconds since 1970 UTC."""
     return (instant - _EPOCH) // _MICROSECOND
 
 
 def read_quantity(text: str) -> str | Refusal:
     """Read a quantity and return it in plain form."""
-    if _PLAIN.match(text):
-        return text
+    if _DECIMAL.match(text):
+        return text if text[-1] != "0" or "." not in text else text.rstrip("0").rstrip(".")
     if not _NUMBER.match(text):
         return Refusal(Reason.BAD_QUANTITY, f"{_show(text)}; wanted a decimal like 12.5")
     number = Decimal(text)

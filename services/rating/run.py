@@ -8,13 +8,13 @@ from services.rating.agent import Rating
 from services.rating.store import Books
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
 from services.settings import Settings
-from services.worker import add_agent, make_app, run_app
+from services.worker import AT_A_TIME, add_agent, make_app, run_app
 
 
 async def run(settings: Settings) -> None:
     """Rate until told to stop."""
     await wait_until_ready(settings.database_url)
-    pool = await open_pool(settings.database_url, "plafond-rating")
+    pool = await open_pool(settings.database_url, "plafond-rating", size=2 * AT_A_TIME)
     sender = Sender(settings.kafka, "rating")
     newest = NewestContract(pool, "rating")
     books = Books(pool)

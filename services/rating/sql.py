@@ -79,13 +79,13 @@ group by 1, 2, 3, 4, 5
 KEEP_NEW_KEYS = f"""
 with {_USES}
 insert into rating.event (provider, id, digest, batch_no, position)
-select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by provider, id, position
+select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by id, provider, position
 """
 KEEP_KEYS = f"""
 with {_USES}, fresh as (
     insert into rating.event (provider, id, digest, batch_no, position)
-    select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by provider, id, position
-    on conflict (provider, id) do nothing
+    select provider, id, {_DIGEST}, $1, position from incoming join uses using (use) order by id, provider, position
+    on conflict (id, provider) do nothing
     returning position
 )
 select array(select position from incoming except select position from fresh)
