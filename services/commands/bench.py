@@ -22,7 +22,7 @@ _PROCESSES = [
 
 
 def bench_command(
-    events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 2_000_000,
+    events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 5_000_000,
     stored: Annotated[int, typer.Option(min=0, help="Events that are in the tables before.")] = 0,
     seconds: Annotated[float, typer.Option(min=1, help="How long each steady load lasts.")] = 20,
     json_file: Annotated[

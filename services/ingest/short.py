@@ -6,10 +6,9 @@ same row to the same batch; everything else it leaves to the long way, which alo
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
-from aiokafka import ConsumerRecord
 
 from services.ingest.batch import SIZE_MAX, Batch, Sorter
 from services.ingest.decide import (
@@ -49,6 +48,15 @@ class _PlainEvent(msgspec.Struct, gc=False):
     data_base64: None = None
 
 
+class Record(Protocol):
+    """A raw message and its place, as the broker keeps it; `timestamp` in milliseconds since 1970 UTC."""
+
+    value: bytes | None
+    partition: int
+    offset: int
+    timestamp: int
+
+
 _decode = msgspec.json.Decoder(_PlainEvent).decode
 
 
@@ -63,13 +71,13 @@ class ShortWay:
         self._times: dict[str, tuple[int, int]] = {}
         self._slots: dict[tuple[str, str, str, str, str, int], tuple[Batch, int]] = {}
 
-    def take(self, provider: str, records: Sequence[ConsumerRecord]) -> int:
+    def take(self, provider: str, records: Sequence[Record]) -> int:
         """Take records that `provider` sent until one is not plain; return how many were taken."""
         taken = self._take(provider, records)
         self._sorter.accepted[provider] += taken
         return taken
 
-    def _take(self, provider: str, records: Sequence[ConsumerRecord]) -> int:
+    def _take(self, provider: str, records: Sequence[Record]) -> int:
         times, slots, source = self._times, self._slots, f"/providers/{provider}"
         earliest = self._decider.earliest(max(record.timestamp for record in records))
         for taken, record in enumerate(records):
