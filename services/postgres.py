@@ -6,6 +6,7 @@ Every service owns one schema and writes no other. Migrations are the numbered f
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,6 +52,19 @@ async def connect(url: str, **options: Any) -> asyncpg.Connection:
 async def open_pool(url: str, name: str, *, size: int = 4) -> asyncpg.Pool:
     """Open a pool of connections under an application name."""
     return await asyncpg.create_pool(url, min_size=1, max_size=size, timeout=10, server_settings=_settings(name))
+
+
+async def copy_in(
+    connection: Connection, table: str, columns: Sequence[str], rows: bytes, *, schema: str | None = None
+) -> str:
+    """Copy rows in COPY's text form into a table and return the command's tag.
+
+    asyncpg takes bytes for a file's name and keeps a file-like object, with all it holds, in a reference cycle; a view
+    it sends as it is.
+    """
+    source: Any = memoryview(rows)
+    tag: str = await connection.copy_to_table(table, schema_name=schema, columns=columns, source=source)
+    return tag
 
 
 def _settings(name: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a service needs around its work: the database ready, probes, metrics of lag, and an end when a part ends."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
@@ -10,7 +11,6 @@ import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from services import memory
 from services.kafka import Offsets
 from services.metrics import LAG_MESSAGES
 from services.postgres import TRANSIENT
@@ -18,11 +18,15 @@ from services.postgres import TRANSIENT
 log = structlog.get_logger()
 LAG_SECONDS = 2.0
 STOP_SECONDS_MAX = 10
+GC_THRESHOLD = (20_000, 20, 20)
+"""A batch is tens of thousands of objects without cycles: Python's own thresholds look through them again and again."""
 
 
 async def run_together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run parts side by side until SIGTERM or SIGINT; raises when one of them ends or fails."""
-    memory.settle()
+    gc.set_threshold(*GC_THRESHOLD)
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays for good, and no later collection looks at it again
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

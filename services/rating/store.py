@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from io import BytesIO
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -21,7 +20,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import month_of, months_between
 from services.kafka import Place, raw_topic
-from services.postgres import Connection
+from services.postgres import Connection, copy_in
 from services.rating import sql
 from services.rating.meter import Charge, charges
 from services.reasons import Reason
@@ -161,8 +160,7 @@ class Books:
 
 
 async def _stage(connection: Connection, batch: dict[str, Any]) -> None:
-    source = BytesIO(batch["rows"])
-    done = await connection.copy_to_table("incoming", columns=sql.STAGED_COLUMNS, source=source)
+    done = await copy_in(connection, "incoming", sql.STAGED_COLUMNS, batch["rows"])
     if done != f"COPY {batch['events']}":
         raise ValueError(f"batch {batch['batch']} says that it has {batch['events']} events; {done}")
     if corrections := batch["corrections"]:
@@ -270,9 +268,7 @@ async def keep_charges(
         f"\t{is_fee(contract, each.key)}\t{each.currency or _NULL}\t{_text(each.rate)}\t{_text(each.currency_amount)}\n"
         for each in made
     )
-    await connection.copy_to_table(
-        "charge", schema_name="rating", columns=sql.CHARGE_COLUMNS, source=BytesIO(rows.encode())
-    )
+    await copy_in(connection, "charge", sql.CHARGE_COLUMNS, rows.encode(), schema="rating")
 
 
 def _text(number: Decimal | None) -> str:
