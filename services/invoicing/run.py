@@ -13,7 +13,7 @@ from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
 from services.settings import Settings
-from services.worker import add_agent, make_app, run_app
+from services.worker import AT_A_TIME, add_agent, make_app, run_app
 
 SPENT = Gauge("plafond_spent_euros", "Spent so far.", ["level", "code"])
 CEILING = Gauge("plafond_ceiling_euros", "The most that may be spent.", ["level", "code"])
@@ -25,7 +25,7 @@ LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was las
 async def run(settings: Settings) -> None:
     """Post until told to stop."""
     await wait_until_ready(settings.database_url)
-    pool = await open_pool(settings.database_url, "plafond-invoicing")
+    pool = await open_pool(settings.database_url, "plafond-invoicing", size=2 * AT_A_TIME)
     sender = Sender(settings.kafka, "invoicing")
     newest = NewestContract(pool, "invoicing")
     publisher = Publisher(pool, sender)
