@@ -28,7 +28,7 @@ FETCH_SIZE_MAX = 1024 * 1024
 """Bytes that are fetched ahead of a partition; the broker sends at least one message, however large."""
 STREAM_BUFFER_MAX = 4
 """Messages that wait in a worker: batches are megabytes, and a backlog belongs to the broker."""
-AT_A_TIME = 4
+AT_A_TIME = 3
 """While the database works on one batch, the next is decoded. Sums don't care which comes first."""
 
 UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg.DataError)

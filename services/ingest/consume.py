@@ -28,7 +28,7 @@ log = structlog.get_logger()
 POLL_WAIT_MS = 200
 POLL_EVENTS_MAX = 20_000
 FILL_EVENTS_MAX_FRESH = 40_000
-FILL_SECONDS = 0.37
+FILL_SECONDS = 0.35
 BEHIND_SECONDS = 5.0
 FILL_SECONDS_BEHIND = 1.0
 """When events are older than that, freshness is lost, and a large batch costs less: its charges are fewer."""
