@@ -34,8 +34,8 @@ def bench_command(
 ) -> None:
     """Measure the pipeline on servers of its own, beside the machine's limit, a plain Faust agent and plain SQL.
 
-    All in one run on this machine, so that the ratios tell something where the machine is noisy. Takes about three
-    minutes with two million events on two cores.
+    All in one run on this machine, so that the ratios tell something where the machine is noisy. Takes about four
+    minutes on two cores.
 
     Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`,
     `plafond bench --stored 50000000`
