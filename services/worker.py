@@ -29,7 +29,8 @@ FETCH_SIZE_MAX = 1024 * 1024
 STREAM_BUFFER_MAX = 4
 """Messages that wait in a worker: batches are megabytes, and a backlog belongs to the broker."""
 AT_A_TIME = 3
-"""While the database works on one batch, the next is decoded. Sums don't care which comes first."""
+"""While the database works on one batch, others are decoded; with more, all of them end late. Sums don't care which
+comes first."""
 
 UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg.DataError)
 """Errors that the message itself causes: the same message would cause them for ever."""

@@ -1,10 +1,14 @@
 """plafond compare: which supplier of a lot would have been cheapest."""
 
+import csv
+from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from services.commands.chart import bars
 from services.commands.month_range import months_given
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
@@ -26,6 +30,9 @@ def compare_command(
     institution: Annotated[str, typer.Option(help="The institution's code.")],
     month: Annotated[str, typer.Option(help="The month of use, like 2016-03.")],
     database_url: DatabaseOption,
+    out: Annotated[
+        Path | None, typer.Option(help="Write comparison.csv and comparison.svg into this folder, too.", metavar="DIR")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Price what an institution used of a lot under each supplier's offer; the most suitable and cheapest comes first.
@@ -33,7 +40,11 @@ def compare_command(
     An item that a supplier does not price is made up of the parts that the contract's [[equivalences]] name. Tiers that
     several institutions reach together are reckoned for this one alone, and shared pools are left out.
 
-    Example: `plafond compare --lot 2 --institution EP --month 2016-03`
+    Examples:
+
+    `plafond compare --lot 2 --institution EP --month 2016-03`
+
+    `plafond compare --lot 2 --institution EP --month 2016-03 --out offers`
     """
     months_given(month, month)
 
@@ -48,6 +59,9 @@ def compare_command(
         return contract, *await compare(connection, contract, lot, institution, month)
 
     contract, paid, offers = on_database(database_url, work)
+    if out is not None:
+        title = f"{institution}, lot {lot} in {month}: charged, and under each award, {contract.currency}"
+        _write(out, title, paid, offers, contract.currency)
     if as_json:
         print_json(
             {
@@ -71,3 +85,20 @@ def compare_command(
         for each in offers
     ]  # fmt: skip
     show(rows, _COLUMNS, title="\nWhat it would cost under each award")
+
+
+def _write(out: Path, title: str, paid: Decimal, offers: Sequence[Offer], currency: str) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with (out / "comparison.csv").open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\r\n")
+            writer.writerow(["award", "amount", "charged", "difference", "currency", "missing", "elsewhere"])
+            for each in offers:
+                amounts = [plain(amount) for amount in (each.amount, paid, subtract(each.amount, paid))]
+                lacks = [" ".join(each.missing), " ".join(each.elsewhere)]
+                writer.writerow([each.award, *amounts, currency, *lacks])
+        rows = [(each.award if each.suits else f"{each.award} *", paid, each.amount) for each in offers]
+        chart = bars(title, ("charged", "under this award (*: without what can't be had)"), rows)
+        (out / "comparison.svg").write_text(chart, "utf-8")
+    except OSError as error:
+        fail(f"{error.filename or out}: {error.strerror or error}")

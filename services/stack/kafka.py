@@ -71,7 +71,8 @@ class KafkaBroker:
         require_free(self.port, "Kafka")
         require_free(self.controller_port, "Kafka's controller")
         command = [_java(), *_JVM, f"-Djava.io.tmpdir={self._temporary}", "-cp", _class_path(), "kafka.Kafka"]
-        self._temporary.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, self._temporary):
+            folder.mkdir(parents=True, exist_ok=True)
         self._settings_file.write_text(self._settings(), "utf-8")
         if not (self._data / "meta.properties").exists():
             self._format()
@@ -100,7 +101,9 @@ class KafkaBroker:
 
     @property
     def _temporary(self) -> Path:
-        return self.folder / "tmp"
+        # Beside the log, not on the data's disk: where that is full, the broker could not unpack its zstd library, and
+        # a class that failed to load once stays unusable until the next start.
+        return self.log.parent / "kafka-tmp"
 
     @property
     def _settings_file(self) -> Path:

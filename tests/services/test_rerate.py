@@ -2,6 +2,8 @@
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -169,12 +171,21 @@ async def test_what_a_rerating_can_t_correct_is_refused(pipeline: Pipeline, tmp_
     assert await pipeline.audit() == []
 
 
-async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pipeline):
-    found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
+async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pipeline, tmp_path: Path):
+    out = ["--out", str(tmp_path / "offers")]
+    found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", MARCH, *out)
     assert found["charged"] == "14.5"  # 13 for machines, 0.2 for traffic, 1.3 for support
     assert [(each["award"], each["amount"], each["missing"], each["suits"]) for each in found["offers"]] == [
         ("2/BETA", "14.5", [], True),  # as re-rated
         ("2/ALPHA", "15", ["traffic"], False),
     ]
+    assert (tmp_path / "offers" / "comparison.csv").read_text().splitlines() == [
+        "award,amount,charged,difference,currency,missing,elsewhere",
+        "2/BETA,14.5,14.5,0,EUR,,",
+        "2/ALPHA,15,14.5,0.5,EUR,traffic,",
+    ]
+    chart = ET.parse(tmp_path / "offers" / "comparison.svg")  # noqa: S314 our own file
+    texts = [each.text for each in chart.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"2/BETA", "2/ALPHA *", "14.50", "15.00"} <= set(texts)
     assert "can't be had there" in pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
     assert "known: 1, 2" in pipeline.command("compare", "--lot", "9", "--institution", "EP", "--month", MARCH, status=2)
