@@ -67,7 +67,6 @@ async def freshness(
 ) -> tuple[float, float]:
     """Push evenly and return p50 and p99 of the time from the broker's append to the posting's commit, in seconds."""
     before = await _last_batch(plafond)
-    await _tidy_up(plafond)
     events = int(events_per_second * seconds)
     providers = len({machine.provider for machine in fleet})
     chunk = max(1, round(events_per_second / providers / BATCHES_A_SECOND))
@@ -96,16 +95,6 @@ async def through(plafond: Plafond, events: int, report: Callable[[int], None]) 
                     left = behind
                 await asyncio.sleep(0.5)
     report(left)
-
-
-async def _tidy_up(plafond: Plafond) -> None:
-    """Do at once what PostgreSQL would do in the background for a while after millions of new rows."""
-    connection = await connect(plafond.addresses.database_url)
-    try:
-        await connection.execute("vacuum analyze")
-        await connection.execute("checkpoint")
-    finally:
-        await connection.close()
 
 
 async def _last_batch(plafond: Plafond) -> int:

@@ -1,8 +1,12 @@
-"""A bar chart as SVG: two amounts for each name, side by side."""
+"""A bar chart as SVG: two amounts for each name, side by side; and the files that hold it and its rows."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
+from pathlib import Path
+
+from services.output import fail
 
 ROW, BAR, LEFT, WIDE, RIGHT, TOP = 34, 12, 110, 520, 130, 56
 COLOURS = ("#6b7a8f", "#1f6feb")
@@ -32,3 +36,14 @@ def bars(title: str, names: tuple[str, str], rows: Sequence[tuple[str, Decimal, 
                 f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{amount:,.2f}</text>'
             )
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def write(folder: Path, name: str, head: Sequence[str], rows: Iterable[Sequence[str]], chart: str) -> None:
+    """Write rows as `name`.csv and a chart as `name`.svg, or end with what hinders that."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\r\n").writerows([head, *rows])
+        (folder / f"{name}.svg").write_text(chart, "utf-8")
+    except OSError as error:
+        fail(f"{error.filename or folder}: {error.strerror or error}")

@@ -1,6 +1,5 @@
 """plafond compare: which supplier of a lot would have been cheapest."""
 
-import csv
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands.chart import bars
+from services.commands import chart
 from services.commands.month_range import months_given
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
@@ -88,17 +87,12 @@ def compare_command(
 
 
 def _write(out: Path, title: str, paid: Decimal, offers: Sequence[Offer], currency: str) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "comparison.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\r\n")
-            writer.writerow(["award", "amount", "charged", "difference", "currency", "missing", "elsewhere"])
-            for each in offers:
-                amounts = [plain(amount) for amount in (each.amount, paid, subtract(each.amount, paid))]
-                lacks = [" ".join(each.missing), " ".join(each.elsewhere)]
-                writer.writerow([each.award, *amounts, currency, *lacks])
-        rows = [(each.award if each.suits else f"{each.award} *", paid, each.amount) for each in offers]
-        chart = bars(title, ("charged", "under this award (*: without what can't be had)"), rows)
-        (out / "comparison.svg").write_text(chart, "utf-8")
-    except OSError as error:
-        fail(f"{error.filename or out}: {error.strerror or error}")
+    head = ["award", "amount", "charged", "difference", "currency", "missing", "elsewhere"]
+    rows = [
+        [each.award, plain(each.amount), plain(paid), plain(subtract(each.amount, paid)), currency,
+         " ".join(each.missing), " ".join(each.elsewhere)]
+        for each in offers
+    ]  # fmt: skip
+    drawn = [(each.award if each.suits else f"{each.award} *", paid, each.amount) for each in offers]
+    names = ("charged", "under this award (*: without what can't be had)")
+    chart.write(out, "comparison", head, rows, chart.bars(title, names, drawn))

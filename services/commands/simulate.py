@@ -1,12 +1,11 @@
 """plafond simulate: what past usage would cost under another contract."""
 
-import csv
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.commands.chart import bars
+from services.commands import chart
 from services.commands.contract_file import contract_in
 from services.commands.month_range import months_given
 from services.commands.servers import DatabaseOption, on_database
@@ -105,16 +104,12 @@ def _as_data(contract: Contract, made: Simulation) -> dict[str, Any]:
 
 
 def _write(out: Path, contract: Contract, made: Simulation, when: str) -> None:
-    rows = _as_data(contract, made)["months"]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with (out / "simulation.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\r\n")
-            writer.writerow(["month", "institution", "now", "then", "difference", "currency"])
-            for row in rows:
-                amounts = [plain(row[name]) for name in ("now", "then", "difference")]
-                writer.writerow([row["month"], row["institution"], *amounts, contract.currency])
-        chart = bars(f"What past usage would cost: {when}", ("now", "under the other contract"), made.by_institution())
-        (out / "simulation.svg").write_text(chart, "utf-8")
-    except OSError as error:
-        fail(f"{error.filename or out}: {error.strerror or error}")
+    head = ["month", "institution", "now", "then", "difference", "currency"]
+    rows = [
+        [row["month"], row["institution"], *(plain(row[name]) for name in ("now", "then", "difference")),
+         contract.currency]
+        for row in _as_data(contract, made)["months"]
+    ]  # fmt: skip
+    names = ("now", "under the other contract")
+    drawn = chart.bars(f"What past usage would cost: {when}", names, made.by_institution())
+    chart.write(out, "simulation", head, rows, drawn)

@@ -157,14 +157,12 @@ def check_form(provider: str, event: UsageEvent, now: datetime) -> Form | Refusa
     """Check all that needs no contract: whose event it is, and that its id, time and quantity can be read."""
     if event.source != f"/providers/{provider}":
         return Refusal(Reason.WRONG_PROVIDER, f"source {_show(event.source)} sent by {_show(provider)}")
-    if not (1 <= len(event.id) <= ID_LENGTH_MAX and event.id.isprintable()):
+    if not is_id(event.id):
         return Refusal(Reason.MALFORMED, f"id {_show(event.id)}; wanted 1 to {ID_LENGTH_MAX} printable characters")
-    if len(event.resource) > RESOURCE_LENGTH_MAX or not event.resource.isprintable():
+    if not is_resource(event.resource):
         form = f"at most {RESOURCE_LENGTH_MAX} printable characters"
         return Refusal(Reason.MALFORMED, f"resource {_show(event.resource)}; wanted {form}")
-    if event.corrects and not (
-        event.corrects != event.id and len(event.corrects) <= ID_LENGTH_MAX and event.corrects.isprintable()
-    ):
+    if event.corrects and not (event.corrects != event.id and is_id(event.corrects)):
         return Refusal(Reason.CORRECTION, f"corrects {_show(event.corrects)}")
     instant = read_time(event.time)
     if isinstance(instant, Refusal):
@@ -173,6 +171,16 @@ def check_form(provider: str, event: UsageEvent, now: datetime) -> Form | Refusa
         return Refusal(Reason.IN_FUTURE, f"{_show(event.time)} with the clock at {now.isoformat(timespec='seconds')}")
     quantity = read_quantity(event.quantity)
     return quantity if isinstance(quantity, Refusal) else Form(instant, quantity)
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text may be an event's id."""
+    return 0 < len(text) <= ID_LENGTH_MAX and text.isprintable()
+
+
+def is_resource(text: str) -> bool:
+    """Tell whether a text may name a resource; it may be empty."""
+    return len(text) <= RESOURCE_LENGTH_MAX and text.isprintable()
 
 
 def read_time(text: str) -> datetime | Refusal:

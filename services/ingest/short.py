@@ -13,9 +13,9 @@ import msgspec
 from services.ingest.batch import SIZE_MAX, Batch, Sorter
 from services.ingest.decide import (
     CLOCK_SKEW_MAX,
-    ID_LENGTH_MAX,
-    RESOURCE_LENGTH_MAX,
     Decider,
+    is_id,
+    is_resource,
     microseconds,
     read_quantity,
     read_time,
@@ -88,14 +88,10 @@ class ShortWay:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 return taken
             data, event_id, resource = event.data, event.id, event.data.resource
+            if event.source != source or not is_id(event_id) or not is_resource(resource):
+                return taken
             quantity = read_quantity(data.quantity)
-            if not (
-                event.source == source
-                and 0 < len(event_id) <= ID_LENGTH_MAX
-                and event_id.isprintable()
-                and len(resource) <= RESOURCE_LENGTH_MAX
-                and resource.isprintable()
-            ) or isinstance(quantity, Refusal):
+            if isinstance(quantity, Refusal):
                 return taken
             instant = times.get(event.time) or self._time(event.time)
             if instant is None or instant[0] < earliest:
