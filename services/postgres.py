@@ -49,9 +49,16 @@ async def connect(url: str, **options: Any) -> asyncpg.Connection:
     return await asyncpg.connect(url, timeout=10, server_settings=_settings(options.pop("name", "plafond")), **options)
 
 
-async def open_pool(url: str, name: str, *, size: int = 4) -> asyncpg.Pool:
-    """Open a pool of connections under an application name."""
-    return await asyncpg.create_pool(url, min_size=1, max_size=size, timeout=10, server_settings=_settings(name))
+async def open_pool(url: str, name: str, *, size: int = 4, first: str = "") -> asyncpg.Pool:
+    """Open a pool of connections under an application name; `first` is run on each of them when it is made."""
+
+    async def begin(connection: asyncpg.Connection) -> None:
+        if first:
+            await connection.execute(first)
+
+    return await asyncpg.create_pool(
+        url, min_size=1, max_size=size, timeout=10, server_settings=_settings(name), init=begin
+    )
 
 
 async def copy_in(

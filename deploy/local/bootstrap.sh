@@ -47,7 +47,8 @@ python_packages() {
     fi
     say "the packages of uv.lock into .venv, with $("$python" --version)"
     env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
-        .cache/uv/bin/uv sync --quiet --frozen --python "$python"
+        .cache/uv/bin/uv sync --quiet --frozen --compile-bytecode --python "$python"
+    .venv/bin/python -m compileall -q services schemas
 }
 
 find_python() {

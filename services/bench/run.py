@@ -105,6 +105,7 @@ def _bill(rows: Path, events: int) -> float:
     """Return the events per second of `plafond bill`, the program's start included."""
     parquet, out = rows.with_name("usage.parquet"), rows.with_name("bill")
     limit.write_parquet(rows, parquet)
+    os.sync()  # what was prepared is not written out while `bill` runs
     command = ["bill", "--contract", str(CONTRACT), "--usage", str(parquet), "--out", str(out), "--json"]
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-m", "services.cli", *command], stdout=subprocess.DEVNULL, check=False)

@@ -19,12 +19,13 @@ FILE = "create table file (file integer primary key, first_row bigint, first_lin
 BEGIN_FILE = "insert into file select $1, coalesce(max(rowid) + 1, 0), $2 from usage"
 
 # A source that names a provider is not stored beside it. `instant` is the time in microseconds since 1970 UTC, `amount`
-# the quantity; null where its form is uncommon.
+# the quantity; null where its form is uncommon. Bytes written as text are the text itself where it is printable ASCII
+# without quotes and backslashes (those go to the core): a third of the time of a regular expression.
 ENTER = r"""
 insert into usage
 with sent as (
     select *,
-        case when starts_with(source, '/providers/') then source[12:] end as provider,
+        case when starts_with(source, '/providers/') then substr(source, 12) end as provider,
         case when regexp_full_match("time", '[12]\d{3}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)')
              then epoch_us(try_cast("time" as timestamptz)) end as instant,
         case when regexp_full_match(quantity, '-?[0-9]{1,12}(\.[0-9]{1,15})?') and (quantity[1] <> '-' or not regexp_full_match(quantity, '-[0.]+'))
@@ -35,7 +36,8 @@ select $1, line, id, case when provider is null then source end, "time", subject
        corrects, reason, found,
        coalesce(provider, ''), instant, amount,
        reason is null and corrects = '' and provider is not null and instant is not null and amount is not null
-           and strlen(id) between 1 and 128 and strlen(resource) <= 256 and regexp_full_match(id || resource, '[ -~]+')
+           and strlen(id) between 1 and 128 and strlen(resource) <= 256
+           and encode(id)::varchar = id and encode(resource)::varchar = resource
 from sent
 """  # noqa: E501
 

@@ -5,6 +5,7 @@ from services.kafka import ACCEPTED, RATING_GROUP, Sender, topics, wait_for_topi
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.rating.agent import Rating
+from services.rating.sql import STAGING
 from services.rating.store import Books
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
 from services.settings import Settings
@@ -14,7 +15,7 @@ from services.worker import AT_A_TIME, add_agent, make_app, run_app
 async def run(settings: Settings) -> None:
     """Rate until told to stop."""
     await wait_until_ready(settings.database_url)
-    pool = await open_pool(settings.database_url, "plafond-rating", size=2 * AT_A_TIME)
+    pool = await open_pool(settings.database_url, "plafond-rating", size=2 * AT_A_TIME, first=STAGING)
     sender = Sender(settings.kafka, "rating")
     newest = NewestContract(pool, "rating")
     books = Books(pool)

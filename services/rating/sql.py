@@ -2,7 +2,7 @@
 
 # A batch's rows as they come; each connection has a table of its own, empty after every transaction.
 STAGING = """
-create temporary table if not exists incoming (
+create temporary table incoming (
     position       int not null,
     use            int not null,
     id             text not null,

@@ -62,7 +62,10 @@ class Rated:
 
 
 class Books:
-    """The rating schema, and the numbers of the uses that this process has met."""
+    """The rating schema, and the numbers of the uses that this process has met.
+
+    The pool's connections have the table of `sql.STAGING`.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
@@ -77,7 +80,6 @@ class Books:
         uses = [_use(contract, use) for use in batch["uses"]]
         async with self._pool.acquire() as connection:
             numbers = await self._numbers(connection, uses)
-            await connection.execute(sql.STAGING)
             async with connection.transaction():
                 await connection.execute(sql.TAKE_RERATING if batch["corrections"] else sql.HOLD_RERATING)
                 entered = await connection.fetchrow(

@@ -282,6 +282,31 @@ async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
                 await pipeline.fetch(statement)
     with pytest.raises(Exception, match="append-only"):
         await pipeline.fetch("update invoicing.posting set amount = 0")
+    for table in ("rating.batch", "invoicing.month"):  # what charges and postings name
+        with pytest.raises(Exception, match="append-only"):
+            await pipeline.fetch(f"delete from {table}")
+
+
+async def test_the_books_refuse_what_belongs_to_nothing(pipeline: Pipeline):
+    await pipeline.fetch("insert into invoicing.month (month) values ('2016-03') on conflict do nothing")
+    posting = """
+    insert into invoicing.posting (entry, side, invoice_month, month, award, institution, department, pool, item, tariff,
+                                   quantity, amount)
+    select entry, 'institution', month, '2016-03', '1/A', 'EP', '', '', 'vm', '2016-01-01', 1, amount
+    from (values ({entry}, '{month}', 5), ({entry}, '{month}', {back})) as made(entry, month, amount)
+    """
+    entry = "(select min(entry) from invoicing.entry)"
+    with pytest.raises(Exception, match="do not add up to zero"):
+        await pipeline.fetch(posting.format(entry=entry, month="2016-03", back=-4))
+    with pytest.raises(Exception, match="an entry or a month that there is not"):
+        await pipeline.fetch(posting.format(entry=0, month="2016-03", back=-5))
+    with pytest.raises(Exception, match="an entry or a month that there is not"):
+        await pipeline.fetch(posting.format(entry=entry, month="2016-13", back=-5))
+    with pytest.raises(Exception, match="a batch that there is not"):
+        await pipeline.fetch("""
+            insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount)
+            values (0, 1, '1/A', 'vm', '2016-03', '2016-01-01', 'EP', 'EP', 0, 1, 1)
+        """)
 
 
 async def test_metrics_and_probes_tell_the_truth(pipeline: Pipeline):
