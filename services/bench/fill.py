@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from services.kafka import RAW_PARTITIONS, raw_topic, started_producer
 
@@ -18,7 +20,7 @@ async def fill(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], report: Ca
     try:
         waiting: list[asyncio.Future[object]] = []
         for number, (provider, messages) in enumerate(chunks):
-            waiting += await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, messages)
+            waiting += await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, _batches(producer, messages))
             if len(waiting) >= _IN_FLIGHT:
                 await asyncio.gather(*waiting)
                 waiting = []
@@ -28,32 +30,41 @@ async def fill(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], report: Ca
         await producer.stop()
 
 
-async def paced(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], events_per_second: float) -> None:
-    """Write chunks so that so many messages a second come in, evenly; raises KafkaError."""
+async def paced(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], events_per_second: float) -> datetime:
+    """Write chunks so that so many messages a second come in, evenly, and return when it began; raises KafkaError.
+
+    The batches are made before, so that what is measured has the cores for itself.
+    """
     producer = await started_producer(kafka, "bench")
     try:
+        ready = [(provider, len(messages), _batches(producer, messages)) for provider, messages in chunks]
+        began_at = datetime.now(UTC)
         began, sent = time.perf_counter(), 0
         waiting: set[asyncio.Future[object]] = set()
-        for number, (provider, messages) in enumerate(chunks):
+        for number, (provider, count, batches) in enumerate(ready):
             await asyncio.sleep(max(0.0, began + sent / events_per_second - time.perf_counter()))
-            for acknowledged in await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, messages):
+            for acknowledged in await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, batches):
                 waiting.add(acknowledged)
                 acknowledged.add_done_callback(waiting.discard)
-            sent += len(messages)
+            sent += count
         await asyncio.gather(*waiting)
+        return began_at
     finally:
         await producer.stop()
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, partition: int, messages: list[bytes]
-) -> list["asyncio.Future[object]"]:
-    """Send messages as one batch, or as few as hold them; return what tells that each is acknowledged."""
-    batch, sent = producer.create_batch(), []
+def _batches(producer: AIOKafkaProducer, messages: list[bytes]) -> list[BatchBuilder]:
+    """Return messages as one batch, or as few as hold them."""
+    batches = [producer.create_batch()]
     for message in messages:
-        if batch.append(key=None, value=message, timestamp=None) is None:
-            sent.append(await producer.send_batch(batch, topic, partition=partition))
-            batch = producer.create_batch()
-            batch.append(key=None, value=message, timestamp=None)
-    sent.append(await producer.send_batch(batch, topic, partition=partition))
-    return sent
+        if batches[-1].append(key=None, value=message, timestamp=None) is None:
+            batches.append(producer.create_batch())
+            batches[-1].append(key=None, value=message, timestamp=None)
+    return batches
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, partition: int, batches: list[BatchBuilder]
+) -> list["asyncio.Future[object]"]:
+    """Send batches; return what tells that each is acknowledged."""
+    return [await producer.send_batch(batch, topic, partition=partition) for batch in batches]

@@ -94,7 +94,7 @@ async def _bench(
     through = await flow.throughput(plafond, events, stage("the pipeline takes its backlog in", events))
     rate = through.events_per_second / 2
     done = stage(f"freshness at {rate:,.0f} events/s", None)
-    fresh = usage.machines(contract, int(rate * seconds), "fresh")
+    fresh = usage.machines(contract, int(rate * (seconds + flow.WARM_UP_SECONDS)), "fresh")
     p50, p99 = await flow.freshness(plafond, fresh, rate, seconds)
     done(1)
     batches, single = await _gateway(plafond.addresses, fleet[0], keys, seconds, stage)

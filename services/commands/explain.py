@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from services.audit.explain import explain
 from services.commands.servers import DatabaseOption, on_database
-from services.contract.charges import EVERYONE
+from services.contract.tariff.reserved import EVERYONE
 from services.output import Column, JsonOption, console, fail, print_json, show, text
 
 

@@ -8,8 +8,8 @@ from datetime import date
 from typing import NamedTuple
 
 from services.contract.model import Contract, Price, Scope, payer
-
-EVERYONE = "*"
+from services.contract.months import first_day, midnight
+from services.contract.tariff.reserved import EVERYONE
 
 
 class ChargeKey(NamedTuple):
@@ -34,6 +34,33 @@ class MeterKey(NamedTuple):
 
 def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     """Return the price that a key falls under, as it is in its month; raises KeyError when the contract has none."""
+    price = price_of_item(contract, key)
+    if not price.reserved:
+        return price
+    return price.on_meter(key.scope if isinstance(key, MeterKey) else _scope(price, key.subject))
+
+
+def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
+    """Return the meter that a charge key runs up."""
+    return MeterKey(key.award, key.item, key.month, key.tariff, _scope(price_of_item(contract, key), key.subject))
+
+
+def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
+    """Return the meters of which something is reserved in a month, used or not."""
+    begins = midnight(first_day(month), contract.zone)
+    if not contract.covers(begins):
+        return []
+    tariffs = [each for award in contract.awards if (each := contract.tariff_at(award, begins))]
+    items = [
+        MeterKey(tariff.award, item, month, tariff.valid_from.isoformat(), "")
+        for tariff in tariffs
+        for item in tariff.prices
+    ]
+    return [each._replace(scope=scope) for each in items for scope in price_of_item(contract, each).reserved]
+
+
+def price_of_item(contract: Contract, key: ChargeKey | MeterKey) -> Price:
+    """Return the price of an item for all its meters, whatever is reserved on them; raises KeyError without one."""
     place = (key.award, key.item, key.month, key.tariff)
     known = contract.prices_met.get(place)
     if known is None:
@@ -44,7 +71,8 @@ def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     return known
 
 
-def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
-    """Return the meter that a charge key runs up."""
-    scopes = {Scope.INSTITUTION: payer(key.subject), Scope.DEPARTMENT: key.subject, Scope.CONTRACT: EVERYONE}
-    return MeterKey(key.award, key.item, key.month, key.tariff, scopes[price_of(contract, key).scope])
+def _scope(price: Price, subject: str) -> str:
+    """Return the scope of the meter that a subject's use runs up."""
+    if price.scope is Scope.CONTRACT:
+        return EVERYONE
+    return subject if price.scope is Scope.DEPARTMENT else payer(subject)

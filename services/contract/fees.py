@@ -9,22 +9,26 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, price_of_item
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
-from services.contract.tariff.percentage import Rounds
+from services.contract.tariff.percentage import Percentage, Rounds
 
 
 def is_fee(contract: Contract, key: ChargeKey) -> bool:
     """Tell whether what is charged under a key is a percentage of other charges, not usage."""
-    return any(fee.item == key.item for each in _rounds(contract, key) for fee in each)
+    return isinstance(price_of_item(contract, key).model, Percentage)
 
 
 def fee_quantities(contract: Contract, number: int, charged: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Decimal]:
     """Return on how much money the fees of a round are, for charges that include all rounds before it."""
     found: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
+    known: dict[tuple[str, str, str, str], Rounds] = {}
     for key, amount in charged.items():
-        rounds = _rounds(contract, key)
+        place = key[:-1]
+        rounds = known.get(place)
+        if rounds is None:
+            rounds = known[place] = _rounds(contract, key)
         for fee in rounds[number] if number < len(rounds) else ():
             if key.item in fee.of:
                 fee_key = key._replace(item=fee.item)

@@ -14,11 +14,13 @@ from functools import cached_property
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from services.contract.commitments import Minimum, Prepaid
 from services.contract.money import (
     CURRENCY_DIGITS,
     HUNDRED,
     PRICE_DIGITS,
     ZERO,
+    add,
     multiply,
     plain,
     quotient,
@@ -29,6 +31,7 @@ from services.contract.money import (
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
 from services.contract.tariff import ChargeModel, Monthly, Step
 from services.contract.tariff.percentage import Rounds
+from services.contract.tariff.reserved import EVERYONE, Reserved
 
 
 class Scope(StrEnum):
@@ -120,7 +123,8 @@ class Award:
 class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
 
-    The first `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
+    `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
+    The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
     list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
     of the contract's currency buys, and known once the month is. An event is billed for at least the `minimum`, and for
     whole `increment`s, where they are not zero.
@@ -135,6 +139,12 @@ class Price:
     rate: Decimal | None = None
     minimum: Decimal = ZERO
     increment: Decimal = ZERO
+    reserved: Mapping[str, Reserved] = field(default_factory=dict)
+    reservation: Reserved | None = None
+
+    def on_meter(self, scope: str) -> Self:
+        """Return the price as it is on the meter of a scope, with what is reserved there."""
+        return replace(self, reservation=self.reserved.get(scope)) if self.reserved else self
 
     def billed(self, quantity: Decimal) -> Decimal:
         """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
@@ -153,22 +163,30 @@ class Price:
 
         Exact, but a conversion is rounded half up to 12 decimals. Raises ValueError where the rate is missing.
         """
-        amount = self.in_currency(quantity)
-        if self.currency is None:
-            return amount
-        if self.rate is None:
-            raise ValueError(f"a price in {self.currency} depends on the month's rate")
-        return round_half_up(quotient(amount, self.rate), PRICE_DIGITS)
+        return self._converted(self.in_currency(quantity))
+
+    def due(self, quantity: Decimal) -> Decimal:
+        """Return what a month's quantity comes to at the close: its price, and what was reserved and is unused."""
+        unused = self.reservation.unused(quantity) if self.reservation else ZERO
+        return self._converted(add(self.in_currency(quantity), unused))
 
     def in_currency(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the price's own currency, exact."""
-        return self.model.amount(subtract(quantity, self._without_charge(quantity)))
+        if self.reservation is None:
+            return self.model.amount(subtract(quantity, self._without_charge(quantity)))
+        used = self.reservation.used(quantity)
+        rest = subtract(quantity, used)
+        beyond = self.model.amount(subtract(rest, self._without_charge(rest)))
+        return add(multiply(used, self.reservation.price), beyond)
 
     def steps(self, quantity: Decimal) -> list[Step]:
         """Return the reckoning of `in_currency`, line by line; the lines add up to it."""
-        free = self._without_charge(quantity)
-        steps = self.model.steps(subtract(quantity, free))
-        return [Step(f"free, up to {plain(self.free)}", free, ZERO, ZERO), *steps] if self.free else steps
+        steps = [self.reservation.step(quantity)] if self.reservation else []
+        rest = subtract(quantity, self.reservation.used(quantity)) if self.reservation else quantity
+        free = self._without_charge(rest)
+        if self.free:
+            steps.append(Step(f"free, up to {plain(self.free)}", free, ZERO, ZERO))
+        return steps + self.model.steps(subtract(rest, free))
 
     def brief(self) -> str:
         """Return the price in one line, for a price list."""
@@ -177,7 +195,18 @@ class Price:
         currency = f" {self.currency}" if self.currency else ""
         least = f", at least {plain(self.minimum)} an event" if self.minimum else ""
         parts = f", in started {plain(self.increment)}" if self.increment else ""
-        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}"
+        reserved = "".join(
+            f"; {plain(each.quantity)} reserved{f' for {payer}' if payer != EVERYONE else ''} at {plain(each.price)}"
+            for payer, each in self.reserved.items()
+        )
+        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}"
+
+    def _converted(self, amount: Decimal) -> Decimal:
+        if self.currency is None:
+            return amount
+        if self.rate is None:
+            raise ValueError(f"a price in {self.currency} depends on the month's rate")
+        return round_half_up(quotient(amount, self.rate), PRICE_DIGITS)
 
     def _without_charge(self, quantity: Decimal) -> Decimal:
         return max(ZERO, min(quantity, self.free))
@@ -230,7 +259,8 @@ class Contract:
     Usage is taken until `late_days` after its month; at any time where that is None. `rates` says, by currency and the
     first month it is for, how much of the currency one unit of the contract's buys; `equivalences`, of which quantities
     of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
-    by award and month, and `rerating` the number of the last time.
+    by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
+    beyond single prices.
     """
 
     code: str
@@ -253,6 +283,8 @@ class Contract:
     rates: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     late_days: int | None = None
     equivalences: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    minimums: tuple[Minimum, ...] = ()
+    prepaid: tuple[Prepaid, ...] = ()
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
 

@@ -2,14 +2,14 @@
 
 Events of one award and one payer always go to the same partition, so that few workers meet on a meter. A batch's rows
 are already in the form in which PostgreSQL copies them in, so that rating handles bytes and no events.
-Pure: `Sorter` is told of every raw message and hands out records ready to be encoded.
+Pure: `Sorter` is told of every raw message and hands out batches ready to be encoded.
 """
 
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -73,9 +73,20 @@ class Batch:
         }
 
 
+class Closed(NamedTuple):
+    """Batches and rejections to be sent, and how many events were accepted since the last ones, by provider."""
+
+    batches: list[Batch]
+    rejections: list[dict[str, Any]]
+    accepted: Counter[str]
+
+
 @dataclass(slots=True)
 class Sorter:
-    """Sorts events into batches, of which each partition has one open, and rejections; `accepted` is by provider."""
+    """Sorts events into batches, of which each partition has one open, and rejections; `accepted` is by provider.
+
+    `events` counts what is in the batches.
+    """
 
     version: int
     partitions: int
@@ -85,6 +96,26 @@ class Sorter:
     rejected_bytes: int = 0
     _open: dict[int, Batch] = field(default_factory=dict)
     _slots: dict[Use, tuple[Batch, int]] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing to be sent."""
+        return not self.batches and not self.rejections
+
+    @property
+    def events(self) -> int:
+        """Return how many events are in the batches."""
+        return sum(len(batch.rows) for batch in self.batches)
+
+    def close(self, partition: int | None = None) -> Closed:
+        """Hand out the batches of a partition, or of all, and all rejections; what comes later goes into new ones."""
+        mine = [batch for batch in self.batches if partition in {None, batch.partition}]
+        closed = Closed(mine, self.rejections, self.accepted)
+        self.batches = [batch for batch in self.batches if partition not in {None, batch.partition}]
+        self._open = {number: batch for number, batch in self._open.items() if partition not in {None, number}}
+        self._slots = {use: slot for use, slot in self._slots.items() if partition not in {None, slot[0].partition}}
+        self.rejections, self.rejected_bytes, self.accepted = [], 0, Counter()
+        return closed
 
     def accept(self, event: Accepted, partition: int, offset: int, received_at: int) -> None:
         """Take an accepted event, which came from that place, into its batch."""

@@ -7,6 +7,7 @@ batches, and rating knows each event by (provider, id).
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import structlog
@@ -15,10 +16,11 @@ from aiokafka.errors import KafkaError
 
 from services.avro import codec
 from services.contract_watch import NewestContract
-from services.ingest.batch import Sorter
+from services.ingest.batch import Closed, Sorter
 from services.ingest.decide import Accepted, Decider
 from services.ingest.events import read
 from services.ingest.short import ShortWay
+from services.ingest.turns import Turns
 from services.kafka import ACCEPTED, RAW_PREFIX, REJECTED, Message, Sender
 from services.metrics import BATCH_EVENTS, BATCH_SECONDS, EVENTS_TOTAL
 from services.reasons import Reason, Refusal
@@ -28,11 +30,14 @@ log = structlog.get_logger()
 POLL_WAIT_MS = 200
 POLL_EVENTS_MAX = 20_000
 FILL_EVENTS_MAX_FRESH = 40_000
-FILL_SECONDS = 0.35
+FILL_SECONDS = 0.45
 BEHIND_SECONDS = 5.0
 FILL_SECONDS_BEHIND = 1.0
 """When events are older than that, freshness is lost, and a large batch costs less: its charges are fewer."""
 FILL_EVENTS_MAX = 80_000
+FEW_EVENTS = 5_000
+REST_SECONDS = 0.05
+"""A poll that brought few events is not repeated at once: a few polls, each of all partitions, cost less than many."""
 REJECTED_BYTES_MAX = 8 * 1024 * 1024
 """Rejections carry their message; a batch is closed before they fill the memory."""
 SLICE = 250
@@ -42,60 +47,98 @@ Polled = dict[TopicPartition, list[ConsumerRecord]]
 
 
 class Ingest:
-    """Reads every provider's topic, decides, passes on."""
+    """Reads every provider's topic, decides, passes on: fresh usage in turns, a backlog all at once."""
 
     def __init__(self, consumer: AIOKafkaConsumer, sender: Sender, newest: NewestContract, partitions: int) -> None:
         self._consumer, self._sender, self._newest, self._partitions = consumer, sender, newest, partitions
+        self._turns: Turns[TopicPartition] = Turns(partitions)
+        self._turn_seconds = FILL_SECONDS / partitions
         self._decider: Decider | None = None
+        self._sorter = Sorter(0, partitions)
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._began = self._turned = time.monotonic()
+        self._few = False
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
-            polled = await self._consumer.getmany(timeout_ms=POLL_WAIT_MS, max_records=POLL_EVENTS_MAX)
-            if not polled:
-                continue
-            with BATCH_SECONDS.labels("ingest").time():
-                sorter, read = await self._fill(polled)
-                await self._sender.send(_messages(sorter))
-                await self._commit(read)
-            _count(sorter)
+            polled = await self._poll()
+            if polled:
+                await self._take(polled)
+            behind = _is_behind(polled)
+            if self._is_full(behind=behind):
+                await self._pass_on(self._sorter.close(), self._turns.close_all())
+            elif not behind and not self._turns.is_through and self._until_turn() <= 0:
+                await self._pass_on_next()
+            elif self._uncommitted and self._turns.is_through:
+                await self._commit({})
 
-    async def _fill(self, polled: Polled) -> tuple[Sorter, dict[TopicPartition, int]]:
-        """Sort what was polled and what else comes within a moment, so that a trickle does not become many batches.
+    async def _poll(self) -> Polled:
+        """Wait for events until it is a partition's turn; where few come, let some gather before."""
+        wait = float(POLL_WAIT_MS)
+        if not self._turns.is_through:
+            if self._few:
+                await asyncio.sleep(min(REST_SECONDS, max(0.0, self._until_turn())))
+            wait = max(0.0, self._until_turn()) * 1000
+        polled: Polled = await self._consumer.getmany(timeout_ms=int(wait), max_records=POLL_EVENTS_MAX)
+        return polled
 
-        Returns as well, by partition, the offset after the last one read.
-        """
-        decider, sorter = self._current(), Sorter(self._newest.version, self._partitions)
-        read: dict[TopicPartition, int] = {}
-        count = sum(map(len, polled.values()))
-        oldest = min(records[0].timestamp for records in polled.values()) / 1000
-        behind = time.time() - oldest > BEHIND_SECONDS
-        seconds, most = (FILL_SECONDS_BEHIND, FILL_EVENTS_MAX) if behind else (FILL_SECONDS, FILL_EVENTS_MAX_FRESH)
-        deadline = time.monotonic() + seconds
-        while polled:
-            await _sort(decider, sorter, polled)
-            read |= {place: records[-1].offset + 1 for place, records in polled.items()}
-            left = deadline - time.monotonic()
-            room = min(POLL_EVENTS_MAX, most - count)
-            if not room or left <= 0 or sorter.rejected_bytes > REJECTED_BYTES_MAX:
-                break
-            polled = await self._consumer.getmany(timeout_ms=min(POLL_WAIT_MS, int(left * 1000)), max_records=room)
-            count += sum(map(len, polled.values()))
-        return sorter, read
+    async def _take(self, polled: Polled) -> None:
+        """Sort what was polled; what was begun under another contract version is passed on before."""
+        if self._decider is None or self._decider.contract is not self._newest.contract:
+            await self._pass_on(self._sorter.close(), self._turns.close_all())
+            assert self._newest.contract is not None, "the consumer starts only once there is a contract"
+            self._decider = Decider(self._newest.contract)
+            self._sorter = Sorter(self._newest.version, self._partitions)
+        if self._turns.is_through:
+            self._began = self._turned = time.monotonic()
+        await _sort(self._decider, self._sorter, polled)
+        self._few = sum(map(len, polled.values())) < FEW_EVENTS
+        self._turns.read({place: records[-1].offset + 1 for place, records in polled.items()})
 
-    def _current(self) -> Decider:
-        contract = self._newest.contract
-        assert contract is not None, "the consumer starts only once there is a contract"
-        if self._decider is None or self._decider.contract is not contract:
-            self._decider = Decider(contract)
-        return self._decider
+    def _until_turn(self) -> float:
+        return self._turned + self._turn_seconds - time.monotonic()
 
-    async def _commit(self, read: dict[TopicPartition, int]) -> None:
+    def _is_full(self, *, behind: bool) -> bool:
+        """Tell whether all batches are to be closed: a backlog's after a second, others only when they are large."""
+        most = FILL_EVENTS_MAX if behind else FILL_EVENTS_MAX_FRESH
+        is_late = behind and time.monotonic() - self._began > FILL_SECONDS_BEHIND
+        return is_late or self._sorter.events > most or self._sorter.rejected_bytes > REJECTED_BYTES_MAX
+
+    async def _pass_on_next(self) -> None:
+        """Pass on the batches whose turn it is; where nothing else is left, everything is through."""
+        self._turned = max(self._turned + self._turn_seconds, time.monotonic() - self._turn_seconds)
+        closed = self._sorter.close(self._turns.close_next())
+        through = self._turns.close_all() if self._sorter.is_empty else self._turns.closed_before_all()
+        await self._pass_on(closed, through)
+
+    async def _pass_on(self, closed: Closed, through: Mapping[TopicPartition, int]) -> None:
+        """Send what was closed, and commit what is through with that."""
+        with BATCH_SECONDS.labels("ingest").time():
+            await self._sender.send(_messages(closed, self._sorter.version))
+            await self._commit(through)
+        self._began = time.monotonic()
+        _count(closed)
+
+    async def _commit(self, through: Mapping[TopicPartition, int]) -> None:
+        self._uncommitted |= through
+        mine = self._consumer.assignment()
+        self._uncommitted = {place: offset for place, offset in self._uncommitted.items() if place in mine}
+        if not self._uncommitted:
+            return
         try:
-            await self._consumer.commit(read)
+            await self._consumer.commit(self._uncommitted)
         except KafkaError as error:
-            # The partitions went to another worker, or the broker is away: the events come again and are known.
+            # The partitions went to another worker, or the broker is away: it is tried again, as long as they are ours.
             log.warning("ingest.commit_failed", error=repr(error))
+        else:
+            self._uncommitted = {}
+
+
+def _is_behind(polled: Polled) -> bool:
+    """Tell whether events are so old that large batches, which cost less, matter more than freshness."""
+    oldest = min((records[0].timestamp for records in polled.values()), default=None)
+    return oldest is not None and time.time() - oldest / 1000 > BEHIND_SECONDS
 
 
 async def _sort(decider: Decider, sorter: Sorter, polled: Polled) -> None:
@@ -133,24 +176,22 @@ def _storable(event_id: str) -> str | None:
     return event_id[:200] if event_id.isprintable() else None
 
 
-def _messages(sorter: Sorter) -> list[Message]:
+def _messages(closed: Closed, version: int) -> list[Message]:
     accepted_at = time.time_ns() // 1000
     batches = [
-        Message(
-            ACCEPTED, codec("usage_batch").encode(batch.record(sorter.version, accepted_at)), partition=batch.partition
-        )
-        for batch in sorter.batches
+        Message(ACCEPTED, codec("usage_batch").encode(batch.record(version, accepted_at)), partition=batch.partition)
+        for batch in closed.batches
     ]
     return batches + [
-        Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in sorter.rejections
+        Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in closed.rejections
     ]
 
 
-def _count(sorter: Sorter) -> None:
-    outcomes = Counter({(provider, "accepted"): count for provider, count in sorter.accepted.items()})
-    for batch in sorter.batches:
+def _count(closed: Closed) -> None:
+    outcomes = Counter({(provider, "accepted"): count for provider, count in closed.accepted.items()})
+    for batch in closed.batches:
         BATCH_EVENTS.labels("ingest").observe(len(batch.rows))
-    for each in sorter.rejections:
+    for each in closed.rejections:
         outcomes[each["provider"], each["reason"]] += 1
     for (provider, outcome), count in outcomes.items():
         EVENTS_TOTAL.labels("ingest", provider, outcome).inc(count)

@@ -74,9 +74,12 @@ def levels_of(contract: Contract, institution: str, award: str) -> list[CeilingK
 
 def spending(contract: Contract, amounts: Iterable[tuple[PostingKey, Decimal]]) -> dict[CeilingKey, Decimal]:
     """Add postings up at each level, in the order in which the levels' rows are locked."""
-    spent: dict[CeilingKey, Decimal] = defaultdict(lambda: ZERO)
+    sums: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
     for key, amount in amounts:
-        for level in levels_of(contract, key.institution, key.award):
+        sums[key.institution, key.award] = add(sums[key.institution, key.award], amount)
+    spent: dict[CeilingKey, Decimal] = defaultdict(lambda: ZERO)
+    for (institution, award), amount in sums.items():
+        for level in levels_of(contract, institution, award):
             spent[level] = add(spent[level], amount)
     return dict(sorted(spent.items()))
 

@@ -21,7 +21,7 @@ from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
 from services.invoicing.post import Charged, postings
 from services.invoicing.settle import PostingKey, Share
-from services.postgres import Connection
+from services.postgres import Connection, copy_in
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,21 +61,24 @@ async def post(
     shares: Mapping[PostingKey, Share],
     invoice_months: Mapping[str, str],
 ) -> None:
-    """Write an entry's postings, add to what is spent, and raise the alerts that this reaches."""
-    rows: list[tuple[Any, ...]] = [
-        ("institution", invoice_months[key.month], key.month, key.award, key.institution, key.department, key.pool,
-         key.item, date.fromisoformat(key.tariff), plain(share.quantity), plain(share.amount))
-        for key, share in shares.items()
-    ]  # fmt: skip
+    """Write an entry's postings, add to what is spent, and raise the alerts that this reaches.
+
+    The postings are copied in; their codes have no character that means something to COPY.
+    """
     owed: dict[tuple[str, str], Decimal] = defaultdict(lambda: ZERO)
+    rows = []
     for key, share in shares.items():
         owed[key.month, key.award] = add(owed[key.month, key.award], share.amount)
+        rows.append(
+            f"{entry}\tinstitution\t{invoice_months[key.month]}\t{key.month}\t{key.award}\t{key.institution}"
+            f"\t{key.department}\t{key.pool}\t{key.item}\t{key.tariff}\t{plain(share.quantity)}\t{plain(share.amount)}\n"
+        )
     rows += [
-        ("award", invoice_months[month], month, award, "", "", "", "", None, "0", plain(-amount))
+        f"{entry}\taward\t{invoice_months[month]}\t{month}\t{award}\t\t\t\t\t\\N\t0\t{plain(-amount)}\n"
         for (month, award), amount in owed.items()
     ]
     if rows:
-        await connection.execute(sql.POST, entry, *map(list, zip(*rows, strict=True)))
+        await copy_in(connection, "posting", sql.POSTING_COLUMNS, "".join(rows).encode(), schema="invoicing")
     await _spend(connection, contract, spending(contract, ((key, share.amount) for key, share in shares.items())))
 
 
@@ -89,15 +92,15 @@ async def park(
 
 
 async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> list[Charged]:
-    shares = {
-        ChargeKey(*(line[name] for name in ChargeKey._fields)): Share(
+    charged = {
+        ChargeKey(line["award"], line["item"], line["month"], line["tariff"], line["subject"]): Share(
             Decimal(line["quantity"]), Decimal(line["amount"])
         )
         for line in lines
     }
-    assert len(shares) == len(lines), "a charge batch has one line a key"
-    award, item, month, tariff, subject = map(list, zip(*shares, strict=True))
-    running = await connection.fetch(
+    assert len(charged) == len(lines), "a charge batch has one line a key"
+    award, item, month, tariff, subject = map(list, zip(*charged, strict=True))
+    rows = await connection.fetch(
         sql.ADD_CHARGED,
         award,
         item,
@@ -107,7 +110,8 @@ async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> l
         [line["quantity"] for line in lines],
         [line["amount"] for line in lines],
     )
-    return [Charged(key := _charge_key(row), shares[key], Share(row["quantity"], row["amount"])) for row in running]
+    running = {_charge_key(row): Share(row["quantity"], row["amount"]) for row in rows}
+    return [Charged(key, share, running.get(key)) for key, share in charged.items()]
 
 
 async def _shares(connection: Connection, contract: Contract, charged: list[Charged]) -> dict[PostingKey, Share]:

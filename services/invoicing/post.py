@@ -18,11 +18,11 @@ from services.invoicing.settle import NOTHING, PostingKey, Share, pool_parts, po
 
 @dataclass(frozen=True, slots=True)
 class Charged:
-    """A charge, and what the same key was charged in all with it."""
+    """A charge, and of a pool's, what the same key was charged in all with it."""
 
     key: ChargeKey
     share: Share
-    running: Share
+    running: Share | None
 
 
 def postings(contract: Contract, charged: Iterable[Charged], direct: Mapping[str, Decimal]) -> dict[PostingKey, Share]:
@@ -52,6 +52,7 @@ def _parts(contract: Contract, charged: Charged, direct: Mapping[str, Decimal]) 
     pool = contract.pools[subject.removeprefix("pool/")]
     if pool.key is AllocationKey.PROPORTIONAL:
         return pool_parts(pool, charged.share, direct)
+    assert charged.running is not None, "a pool's charge comes with what the pool was charged in all"
     before = pool_parts(pool, minus(charged.running, charged.share), direct)
     after = pool_parts(pool, charged.running, direct)
     return {member: minus(after[member], before[member]) for member in after}

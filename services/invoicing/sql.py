@@ -9,15 +9,19 @@ ENTER_MONTHS = "insert into invoicing.month (month) select unnest($1::text[]) or
 # A share lock: whoever posts holds the months open until the posting is in; closing takes the row for itself.
 HOLD_MONTHS = "select month, closed_at from invoicing.month where month = any($1::text[]) order by month for share"
 
+# What pools were charged in all comes back: their shares are reckoned from that.
 ADD_CHARGED = """
-insert into invoicing.charged as charged (month, award, item, tariff, subject, quantity, amount)
-select month, award, item, tariff, subject, quantity::numeric, amount::numeric
-from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::text[], $7::text[])
-     as added(award, item, month, tariff, subject, quantity, amount)
-order by award, item, month, tariff, subject
-on conflict (month, award, item, tariff, subject)
-    do update set quantity = charged.quantity + excluded.quantity, amount = charged.amount + excluded.amount
-returning award, item, month, tariff, subject, quantity, amount
+with running as (
+    insert into invoicing.charged as charged (month, award, item, tariff, subject, quantity, amount)
+    select month, award, item, tariff, subject, quantity::numeric, amount::numeric
+    from unnest($1::text[], $2::text[], $3::text[], $4::date[], $5::text[], $6::text[], $7::text[])
+         as added(award, item, month, tariff, subject, quantity, amount)
+    order by award, item, month, tariff, subject
+    on conflict (month, award, item, tariff, subject)
+        do update set quantity = charged.quantity + excluded.quantity, amount = charged.amount + excluded.amount
+    returning award, item, month, tariff, subject, quantity, amount
+)
+select * from running where subject like 'pool/%'
 """
 
 DIRECT_AMOUNTS = """
@@ -27,15 +31,10 @@ where month = $1 and subject not like 'pool/%' group by subject
 
 ENTER_ENTRY = "insert into invoicing.entry (kind, batch, closing) values ($1, $2, $3) returning entry"
 
-POST = """
-insert into invoicing.posting (entry, side, invoice_month, month, award, institution, department, pool, item, tariff,
-                               quantity, amount)
-select $1, side, invoice_month, month, award, institution, department, pool, item, tariff, quantity::numeric,
-       amount::numeric
-from unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::date[],
-            $11::text[], $12::text[])
-     as made(side, invoice_month, month, award, institution, department, pool, item, tariff, quantity, amount)
-"""
+POSTING_COLUMNS = (
+    "entry", "side", "invoice_month", "month", "award", "institution", "department", "pool", "item", "tariff",
+    "quantity", "amount",
+)  # fmt: skip
 
 ADD_SPENT = """
 insert into invoicing.spent as spent (level, code, amount)
@@ -82,6 +81,22 @@ where quantity < 0 and month <= $1 order by month, award, item, subject
 POSTED = """
 select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
 from invoicing.posting where side = 'institution' and month = $1
+group by institution, department, pool, award, item, month, tariff
+"""
+
+CLOSED = "select month from invoicing.month where closed_at is not null"
+
+# All that is on the invoices of closed months, and on the invoice in question.
+INVOICED_SO_FAR = """
+select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
+from (
+    select institution, department, pool, award, item, line.month, tariff, quantity, line.exact as amount
+    from invoicing.invoice_line as line join invoicing.invoice using (number)
+    where award = any($2::text[]) and invoice.month < $1
+    union all
+    select institution, department, pool, award, item, month, tariff, quantity, amount
+    from invoicing.posting where side = 'institution' and invoice_month = $1 and award = any($2::text[])
+) as every
 group by institution, department, pool, award, item, month, tariff
 """
 

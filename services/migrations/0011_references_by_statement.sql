@@ -29,3 +29,10 @@ begin
 end $$;
 create trigger kept before delete or truncate on invoicing.month
     for each statement execute function public.plafond_refuse();
+
+-- Charges and postings come in the order of their batches and entries, and a month's stand together: a few pages of block
+-- ranges find them, and cost next to nothing for each row. That a batch has one charge a key, its rating sees to.
+alter table rating.charge drop constraint charge_pkey;
+create index charge_batch on rating.charge using brin (batch_no) with (pages_per_range = 16, autosummarize = on);
+drop index invoicing.posting_invoice_month, invoicing.posting_month, invoicing.posting_entry;
+create index posting_place on invoicing.posting using brin (entry, invoice_month, month) with (pages_per_range = 16, autosummarize = on);
