@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 
-from services.contract.model import AllocationKey, Award, Contract, Phase
+from services.contract.commitments import Minimum, Prepaid
+from services.contract.model import AllocationKey, Award, Contract, Phase, Scope
 from services.contract.money import plain, total
 from services.contract.months import month_of
-from services.contract.problems import Problem
+from services.contract.problems import Problem, one_of
+from services.contract.tariff.reserved import EVERYONE
 
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _rates, _pools)
+    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _reserved, _committed, _rates, _pools)
     return [problem for rule in rules for problem in rule(contract)]
 
 
@@ -147,6 +149,48 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
                 "no tariff" if day is None else f"no tariff before {day}",
                 f"one of [[tariffs]] valid from the contract's first day, {starts}",
             )
+
+
+def _reserved(contract: Contract) -> Iterator[Problem]:
+    """What is reserved is so by those who run up the meter, and for whole months."""
+    payers = {*contract.institutions, *(f"pool/{code}" for code in contract.pools)}
+    ends: dict[tuple[str, date], date] = {}
+    for tariffs in contract.tariffs_by_award.values():
+        ends |= {(tariff.award, tariff.valid_from): then.valid_from for tariff, then in pairwise(tariffs)}
+    for tariff in contract.tariffs:
+        place = f"tariffs[{tariff.award} {tariff.valid_from}]"
+        priced = {item: price for item, price in tariff.prices.items() if price.reserved}
+        for item, price in priced.items():
+            known = contract.subjects if price.scope is Scope.DEPARTMENT else payers
+            what = (
+                "institutions, departments and pools" if price.scope is Scope.DEPARTMENT else "institutions and pools"
+            )
+            for name in sorted(price.reserved.keys() - known - {EVERYONE}):
+                yield Problem(
+                    f"{place}.prices[{item}].reserved[{name}].payer", repr(name), one_of(sorted(known), what, name)
+                )
+        day = ends.get((tariff.award, tariff.valid_from))
+        for begins, what in ((tariff.valid_from, "begins"), (day, "is followed by another")):
+            if priced and begins and begins != date.min and begins.day != 1:
+                yield Problem(
+                    f"{place}.prices[{min(priced)}].reserved",
+                    f"a part of a month: the tariff {what} on {begins}",
+                    "a tariff for whole months, from the first of one to the last of another",
+                )
+
+
+def _committed(contract: Contract) -> Iterator[Problem]:
+    """What minimums and credits come to has a line of its own."""
+    priced = {(tariff.award, item) for tariff in contract.tariffs for item in tariff.prices}
+    seen: set[tuple[str, str]] = set()
+    promised: list[tuple[str, Minimum | Prepaid]] = [("minimums", each) for each in contract.minimums]
+    promised += [("prepaid", each) for each in contract.prepaid]
+    for table, each in promised:
+        key = (each.award, each.item)
+        if key in priced or key in seen:
+            why = f"which {each.award} prices" if key in priced else "again"
+            yield Problem(f"{table}[{each.award} {each.item}].item", f"{each.item!r}, {why}", "an item for it alone")
+        seen.add(key)
 
 
 def _rates(contract: Contract) -> Iterator[Problem]:

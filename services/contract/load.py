@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from services.contract.check import check
+from services.contract.commitments import read_minimums, read_prepaid
 from services.contract.model import (
     AllocationKey,
     Award,
@@ -90,6 +91,8 @@ def _read(document: Section) -> Contract:
     members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
     members |= set(institutions)
     currency = head.choice("currency", sorted(CURRENCY_DIGITS)) or "EUR"
+    phases = _phases(document)
+    life = [phases[0].starts, phases[-1].ends] if phases else []
     contract = Contract(
         code=head.code("code") or "",
         name=_name(head),
@@ -99,7 +102,7 @@ def _read(document: Section) -> Contract:
         thresholds=tuple(head.integers("alert_thresholds", 1, 1000, default=DEFAULT_THRESHOLDS)),
         grace_days=head.integer("grace_days", 0, 90, default=DEFAULT_GRACE_DAYS) or 0,
         late_days=head.integer("late_days", 1, LATE_DAYS_MAX, required=False),
-        phases=_phases(document),
+        phases=phases,
         regions=regions,
         items=items,
         lots=lots,
@@ -111,6 +114,8 @@ def _read(document: Section) -> Contract:
         pools=_rows(document, "pools", lambda each, code: _pool(each, code, members), at_least=0),
         rates=_rates(document),
         equivalences=_rows(document, "equivalences", lambda each, _: _parts(each, items), at_least=0, key="item"),
+        minimums=read_minimums(document, known, items, institutions, life),
+        prepaid=read_prepaid(document, known, items, institutions, life),
     )
     head.done()
     document.done()

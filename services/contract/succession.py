@@ -4,7 +4,7 @@ Law: what was priced would be priced the same under every later version, so that
 never on when it came.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
@@ -82,14 +82,24 @@ def vanished(before: Contract, after: Contract) -> list[Problem]:
         )
         if old != new
     ]
-    named = {"awards": before.awards, "items": before.items, "providers": before.providers, "subjects": before.subjects}
-    kept = {"awards": after.awards, "items": after.items, "providers": after.providers, "subjects": after.subjects}
+    named, kept = _named(before), _named(after)
     return fixed + [
         Problem(f"{what}[{code}]", "nothing", "what was applied: usage may have been posted under it")
         for what, codes in named.items()
         for code in sorted(codes)
         if code not in kept[what]
     ]
+
+
+def _named(contract: Contract) -> dict[str, Collection[str]]:
+    return {
+        "awards": contract.awards,
+        "items": contract.items,
+        "providers": contract.providers,
+        "subjects": contract.subjects,
+        "minimums": [f"{each.award} {each.item}" for each in contract.minimums],
+        "prepaid": [f"{each.award} {each.item}" for each in contract.prepaid],
+    }
 
 
 def _in_force(contract: Contract, award: str, day: date) -> date | None:

@@ -3,17 +3,19 @@
 One transaction: a close that is interrupted has not happened, and its numbers are still free.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, reserved_meters
 from services.contract.model import Contract
-from services.contract.money import plain
-from services.contract.months import first_day, midnight, month_of, next_month
+from services.contract.money import ZERO, add, plain
+from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract_store import StoredContract
 from services.invoicing import sql
+from services.invoicing.committed import committed, committed_lines, owed_by_institution, owes_without_usage
 from services.invoicing.ledger import post
 from services.invoicing.post import minus, plus
 from services.invoicing.settle import NOTHING, PostingKey, Share, settle
@@ -46,9 +48,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         await connection.execute(sql.ENTER_MONTHS, [month])
         if await connection.fetchval(sql.TAKE_MONTH, month) is not None:
             raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
-        earlier = [row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)]
-        if earlier:
-            raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
+        await _refuse_earlier(connection, stored.contract, month)
         _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
         moved = await true_ups(connection, stored.contract, month)
         if moved:
@@ -65,6 +65,16 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
     over = midnight(first_day(next_month(month)), contract.zone)
     if now < over:
         raise CloseError(f"{month} is not over before {over.isoformat()}")
+
+
+async def _refuse_earlier(connection: Connection, contract: Contract, month: str) -> None:
+    """Refuse to close a month before another that has something to invoice, be it only what was promised."""
+    used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
+    closed = {row["month"] for row in await connection.fetch(sql.CLOSED)}
+    before = months_between(month_of(contract.starts), month)[:-1]
+    promised = {each for each in before if reserved_meters(contract, each) or owes_without_usage(contract, each)}
+    if earlier := sorted(used | promised - closed):
+        raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
 
 
 def _refuse_below_zero(rows: list[asyncpg.Record]) -> None:
@@ -89,17 +99,51 @@ async def preview(connection: Connection, contract: Contract, month: str) -> lis
 
 
 async def true_ups(connection: Connection, contract: Contract, invoice_month: str) -> dict[PostingKey, Share]:
-    """Return, for every month with usage on this invoice, by how much each posting differs from what is settled."""
+    """Return by how much postings differ from what is due: for the invoice's month, and others with usage on it.
+
+    For usage and what was reserved of it, that is what is settled; and of all months until then that are closed, what
+    was promised besides.
+    """
     moved: dict[PostingKey, Share] = {}
-    for (month,) in await connection.fetch(sql.USAGE_MONTHS, invoice_month):
+    lines = committed_lines(contract)
+    used = [row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)]
+    for month in sorted({invoice_month, *used}):
         rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
-        settled = settle(contract, {_charge_key(row): row["quantity"] for row in rows}, contract.pools)
+        settled = settle(contract, month, {_charge_key(row): row["quantity"] for row in rows})
         posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
-        for key in sorted(set(settled) | set(posted)):
-            difference = minus(settled.get(key, NOTHING), posted.get(key, NOTHING))
-            if difference != NOTHING:
-                moved[key] = difference
-    return moved
+        usage = {key: share for key, share in posted.items() if (key.award, key.item) not in lines}
+        moved |= _differences(settled, usage)
+    return moved | await _committed(connection, contract, invoice_month, moved)
+
+
+async def _committed(
+    connection: Connection, contract: Contract, invoice_month: str, moved: Mapping[PostingKey, Share]
+) -> dict[PostingKey, Share]:
+    """Return by how much the lines of minimums and credits differ, once usage is moved so."""
+    lines = committed_lines(contract)
+    if not lines:
+        return {}
+    awards = sorted({award for award, _ in lines})
+    rows = await connection.fetch(sql.INVOICED_SO_FAR, invoice_month, awards)
+    posted = {_posting_key(row): _share(row) for row in rows}
+    usage = {key: share.amount for key, share in posted.items() if (key.award, key.item) not in lines}
+    for key, share in moved.items():
+        usage[key] = add(usage.get(key, ZERO), share.amount)
+    months = months_between(month_of(contract.starts), invoice_month)
+    due = committed(contract, months, owed_by_institution(usage))
+    closed = {row["month"] for row in await connection.fetch(sql.CLOSED)} | {invoice_month}
+    return _differences(
+        {key: share for key, share in due.items() if key.month in closed},
+        {key: share for key, share in posted.items() if (key.award, key.item) in lines},
+    )
+
+
+def _differences(due: Mapping[PostingKey, Share], posted: Mapping[PostingKey, Share]) -> dict[PostingKey, Share]:
+    return {
+        key: difference
+        for key in sorted(due.keys() | posted.keys())
+        if (difference := minus(due.get(key, NOTHING), posted.get(key, NOTHING))) != NOTHING
+    }
 
 
 async def _number(connection: Connection, stored: StoredContract, made: list[Statement]) -> list[Invoice]:

@@ -1,22 +1,23 @@
 """Settling a month: what each institution owes once everything is known.
 
 Law: the result depends only on the quantities of the month and the contract, never on the order in which
-they came; and the shares of each award add up to the price of its meters, to the last digit. While a month
-is open, postings are provisional; the close posts the difference to what is settled here.
+they came; and the shares of each award add up to what its meters come to, to the last digit: their price, and
+what was reserved and is unused. While a month is open, postings are provisional; the close posts the difference
+to what is settled here.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, reserved_meters
 from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import AllocationKey, Contract, Pool
 from services.contract.money import QUANTITY_DIGITS, ZERO, add, decimals, total
 from services.contract.split import equal_parts, split
-from services.contract.tariff import Priced
+from services.contract.tariff.reserved import EVERYONE
 
 
 class PostingKey(NamedTuple):
@@ -42,11 +43,10 @@ class Share:
 NOTHING = Share(ZERO, ZERO)
 
 
-def settle(
-    contract: Contract, quantities: Mapping[ChargeKey, Decimal], pools: Mapping[str, Pool]
-) -> dict[PostingKey, Share]:
-    """Return what is owed for the quantities of one month, with the pools' keys as given."""
+def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Share]:
+    """Return what is owed for a month, of which these are all the quantities."""
     owed = amounts(contract, quantities)
+    owed |= _with_reserved(contract, month, quantities)
     direct = {key.subject: ZERO for key in owed if not key.subject.startswith("pool/")}
     for key, share in owed.items():
         if key.subject in direct:
@@ -56,7 +56,7 @@ def settle(
         if key.subject in direct:
             shares[posting_key(key, key.subject)] = share
             continue
-        pool = pools[key.subject.removeprefix("pool/")]
+        pool = contract.pools[key.subject.removeprefix("pool/")]
         for member, part in pool_parts(pool, share, direct).items():
             shares[posting_key(key, member)] = part
     return shares
@@ -78,21 +78,39 @@ def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[C
         meters[meter_of(contract, key)][key] = quantities[key]
     owed: dict[ChargeKey, Share] = {}
     for meter, uses in meters.items():
-        parts = meter_parts(price_of(contract, meter), {key.subject: uses[key] for key in uses})
+        parts = meter_parts(price_of(contract, meter).amount, {key.subject: uses[key] for key in uses})
         owed |= {key: Share(uses[key], parts[key.subject]) for key in uses}
     return owed
 
 
-def meter_parts(price: Priced, uses: Mapping[str, Decimal]) -> dict[str, Decimal]:
-    """Share a meter's amount among the subjects that ran it up.
+def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+    """Return what is owed on meters of which something is reserved: also where it is unused, in part or altogether.
+
+    Who reserved it owes what nobody used; where all did together, in equal parts.
+    """
+    owed: dict[ChargeKey, Share] = {}
+    uses: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
+    for key, quantity in quantities.items():
+        uses[meter_of(contract, key)][key.subject] = quantity
+    for meter in reserved_meters(contract, month):
+        everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
+        mine = uses.get(meter) or dict.fromkeys(everyone, ZERO)
+        for subject, amount in meter_parts(price_of(contract, meter).due, mine).items():
+            key = ChargeKey(meter.award, meter.item, month, meter.tariff, subject)
+            owed[key] = Share(mine[subject], amount)
+    return owed
+
+
+def meter_parts(price: Callable[[Decimal], Decimal], uses: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Share a meter's amount, which is the `price` of its quantity, among the subjects that ran it up.
 
     Each pays the price of its own quantity where these add up to the whole, as they do with a price per
     unit. Where tiers were reached together, all pay the same average price; and where the quantities
     cancel out, equal parts.
     """
-    alone = {subject: price.amount(quantity) for subject, quantity in uses.items()}
+    alone = {subject: price(quantity) for subject, quantity in uses.items()}
     together = total(uses.values())
-    whole = price.amount(together)
+    whole = price(together)
     if total(alone.values()) == whole:
         return alone
     if together == 0:

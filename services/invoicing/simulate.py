@@ -77,8 +77,8 @@ async def _totals(connection: Connection, contract: Contract, months: Sequence[s
         key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
         quantities[row["month"]][key] = row["quantity"]
     totals: Totals = defaultdict(lambda: ZERO)
-    for month, used in quantities.items():
-        for posting, share in settle(contract, used, contract.pools).items():
+    for month in months:
+        for posting, share in settle(contract, month, quantities[month]).items():
             totals[month, posting.institution] = add(totals[month, posting.institution], share.amount)
     return dict(totals), sorted(unpriced, key=lambda each: (each.award, each.item, each.subject))
 

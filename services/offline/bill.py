@@ -18,9 +18,11 @@ from duckdb import DuckDBPyConnection
 
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
+from services.contract.months import month_of, months_between
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import Standing, spending, standings
+from services.invoicing.committed import committed, owed_by_institution
 from services.invoicing.settle import PostingKey, Share, settle
 from services.invoicing.statement import Statement, statements
 from services.offline import lines, readers, sql, tables
@@ -110,10 +112,7 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     database.execute(sql.CANCELLED)
     quantities = {ChargeKey(*key): quantity for *key, quantity in database.execute(sql.QUANTITIES).fetchall()}
     report("settling")
-    months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
-    for key in sorted(quantities):
-        months[key.month][key] = quantities[key]
-    shares = {month: settle(contract, months[month], contract.pools) for month in sorted(months)}
+    shares = _settle(contract, quantities)
     spent = spending(contract, ((key, share.amount) for each in shares.values() for key, share in each.items()))
     read, accepted, again, _, second = database.execute(sql.COUNTS).fetchall()[0]
     rejected = dict(database.execute(sql.REASONS).fetchall())
@@ -123,6 +122,19 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
         {month: statements(contract, month, shares[month]) for month in shares},
         standings(contract, spent),
     )  # fmt: skip
+
+
+def _settle(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[str, dict[PostingKey, Share]]:
+    """Return what is owed by month, until the last one with usage: what is committed is owed where nothing is used."""
+    months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
+    for key in sorted(quantities):
+        months[key.month][key] = quantities[key]
+    every = months_between(month_of(contract.starts), max(months)) if months else []
+    shares = {month: settle(contract, month, months[month]) for month in every}
+    usage = owed_by_institution({key: share.amount for each in shares.values() for key, share in each.items()})
+    for line, share in committed(contract, every, usage).items():
+        shares[line.month][line] = share
+    return {month: mine for month, mine in shares.items() if mine}
 
 
 def _enter(

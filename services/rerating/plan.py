@@ -96,16 +96,16 @@ def plan(agreed: Contract, fixed: Contract, month: str, award: str | None, charg
     awards = tuple(sorted({key.award for key in moved}))
     then = replace(agreed, rerated={**agreed.rerated, **{(each, month): fixed for each in awards}})
     before = {key: mine.get(key, NOTHING).quantity for key in moved}
-    return Plan(month, awards, moved, before, _changes(agreed, then, charged, awards))
+    return Plan(month, awards, moved, before, _changes(month, agreed, then, charged, awards))
 
 
 def _changes(
-    now: Contract, then: Contract, charged: Mapping[ChargeKey, Share], awards: Collection[str]
+    month: str, now: Contract, then: Contract, charged: Mapping[ChargeKey, Share], awards: Collection[str]
 ) -> list[Change]:
     sums: dict[tuple[str, str, str], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
     for side, contract in enumerate((now, then)):
         usage = {key: share.quantity for key, share in charged.items() if not is_fee(now, key)}
-        for key, share in settle(contract, usage, contract.pools).items():
+        for key, share in settle(contract, month, usage).items():
             if key.award in awards:
                 place = (key.institution, key.award, key.item)
                 sums[place][side] = add(sums[place][side], share.amount)

@@ -148,7 +148,7 @@ def check_against_reference(contract: Contract, rows: list[Row], made: Bill, rej
     months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key, quantity in quantities.items():
         months[key.month][key] = quantity
-    shares = {month: settle(contract, months[month], contract.pools) for month in months}
+    shares = {month: settle(contract, month, months[month]) for month in months}
     assert made.statements == {month: statements(contract, month, shares[month]) for month in shares}
     spent = spending(contract, ((key, share.amount) for each in shares.values() for key, share in each.items()))
     assert made.standings == standings(contract, spent)

@@ -78,7 +78,7 @@ def test_a_fee_and_a_fee_on_that_fee_by_hand():
         ChargeKey("2/BETA", item, *MARCH, "EP"): Decimal(quantity)
         for item, quantity in (("vm", 300), ("traffic", 1000))
     }
-    owed = {key.item: share for key, share in settle(ALONE, used, {}).items()}
+    owed = {key.item: share for key, share in settle(ALONE, MARCH[0], used).items()}
     assert (owed["vm"].amount, owed["traffic"].amount) == (Decimal(18), Decimal(90))  # 100 x 0.06 + 200 x 0.05 + 2
     assert (owed["support"].quantity, owed["support"].amount) == (Decimal(108), Decimal(5))  # 3.24, below the floor
     assert (owed["handling"].quantity, owed["handling"].amount) == (Decimal(95), Decimal("0.7125"))
@@ -98,7 +98,7 @@ def test_charged_event_by_event_a_fee_comes_to_what_is_settled(events: list[tupl
         for each in made:
             meters[each.meter] = add(meters[each.meter], each.quantity)
             charged[each.key] = add(charged[each.key], each.amount)
-    owed = settle(ALONE, quantities, ALONE.pools)
+    owed = settle(ALONE, MARCH[0], quantities)
     for item in ("vm", "traffic", "support", "handling"):
         settled = total(share.amount for key, share in owed.items() if key.item == item)
         assert settled == total(amount for key, amount in charged.items() if key.item == item)
@@ -109,7 +109,7 @@ def test_who_shares_a_fee_pays_the_price_of_the_whole(events: list[tuple[ChargeK
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     for key, quantity in events:
         quantities[key] = add(quantities[key], quantity)
-    owed = settle(TOGETHER, quantities, TOGETHER.pools)
+    owed = settle(TOGETHER, MARCH[0], quantities)
     usage = total(share.amount for key, share in owed.items() if key.item in {"vm", "traffic"})
     meter = meter_of(TOGETHER, ChargeKey("2/BETA", "support", *MARCH, "EP"))
     assert meter.scope == "*"
@@ -121,7 +121,7 @@ def test_who_shares_a_fee_pays_the_price_of_the_whole(events: list[tuple[ChargeK
 def test_fees_among_the_quantities_are_reckoned_anew(events: list[tuple[ChargeKey, Decimal]]):
     quantities = dict(events)
     stale = {ChargeKey("2/BETA", "support", *MARCH, "EP"): Decimal(10**6)}
-    assert settle(ALONE, quantities | stale, ALONE.pools) == settle(ALONE, quantities, ALONE.pools)
+    assert settle(ALONE, MARCH[0], quantities | stale) == settle(ALONE, MARCH[0], quantities)
 
 
 def test_fees_are_told_from_usage():

@@ -94,7 +94,7 @@ def test_converted_charges_add_up_to_the_converted_price(quantities: list[Decima
 
 
 def test_a_fee_is_on_what_is_converted_already():
-    owed = settle(IN_DOLLARS, {key("2016-05"): Decimal(3000)}, {})
+    owed = settle(IN_DOLLARS, "2016-05", {key("2016-05"): Decimal(3000)})
     assert owed[next(each for each in owed if each.item == "disk")].amount == Decimal("13.6")  # 10 % of 153 USD / 1.125
 
 

@@ -84,7 +84,7 @@ def test_the_shares_of_each_award_add_up_to_the_price_of_its_meters(quantities: 
     for meter, quantity in meters.items():
         priced[meter.award] = add(priced[meter.award], price_of(CONTRACT, meter).amount(quantity))
     owed: dict[str, Decimal] = defaultdict(lambda: ZERO)
-    for posting, share in settle(CONTRACT, quantities, CONTRACT.pools).items():
+    for posting, share in settle(CONTRACT, MONTH, quantities).items():
         owed[posting.award] = add(owed[posting.award], share.amount)
     assert {award: owed[award] for award in priced} == priced
 
@@ -95,7 +95,7 @@ def test_the_quantities_of_each_item_are_all_passed_on(quantities: Quantities) -
     for key, quantity in quantities.items():
         used[key[:4]] = add(used[key[:4]], quantity)
     shared: dict[tuple[str, ...], Decimal] = defaultdict(lambda: ZERO)
-    for posting, share in settle(CONTRACT, quantities, CONTRACT.pools).items():
+    for posting, share in settle(CONTRACT, MONTH, quantities).items():
         shared[posting[3:]] = add(shared[posting[3:]], share.quantity)
     assert shared == used
 
@@ -104,12 +104,12 @@ def test_the_quantities_of_each_item_are_all_passed_on(quantities: Quantities) -
 def test_the_order_does_not_matter(drawn: tuple[Quantities, list[ChargeKey]]) -> None:
     quantities, order = drawn
     shuffled = {key: quantities[key] for key in order}
-    assert settle(CONTRACT, shuffled, CONTRACT.pools) == settle(CONTRACT, quantities, CONTRACT.pools)
+    assert settle(CONTRACT, MONTH, shuffled) == settle(CONTRACT, MONTH, quantities)
 
 
 @given(QUANTITIES)
 def test_who_pays_per_unit_pays_just_that(quantities: Quantities) -> None:
-    shares = settle(CONTRACT, quantities, CONTRACT.pools)
+    shares = settle(CONTRACT, MONTH, quantities)
     for key, quantity in quantities.items():
         model = price_of(CONTRACT, key).model
         if isinstance(model, PerUnit) and not key.subject.startswith("pool/"):
@@ -121,7 +121,7 @@ def test_who_pays_per_unit_pays_just_that(quantities: Quantities) -> None:
 @given(QUANTITIES)
 def test_each_member_of_a_pool_pays_its_part(quantities: Quantities) -> None:
     """A part is off its exact share by less than one quantum of the ledger."""
-    shares = settle(CONTRACT, quantities, CONTRACT.pools)
+    shares = settle(CONTRACT, MONTH, quantities)
     direct = direct_amounts(shares)
     parts: dict[tuple[str, ...], dict[str, Decimal]] = defaultdict(dict)
     for key, share in shares.items():
@@ -143,7 +143,7 @@ def test_each_member_of_a_pool_pays_its_part(quantities: Quantities) -> None:
 @given(QUANTITIES)
 def test_a_proportional_pool_follows_direct_use(quantities: Quantities) -> None:
     """EC's weight is what all its departments owe directly; below zero is zero; all equal while there is none."""
-    direct = direct_amounts(settle(CONTRACT, quantities, CONTRACT.pools))
+    direct = direct_amounts(settle(CONTRACT, MONTH, quantities))
     weights = pool_weights(CONTRACT.pools["backup"], direct)
     wanted = {
         "EP": max(ZERO, direct["EP"]),
@@ -155,7 +155,7 @@ def test_a_proportional_pool_follows_direct_use(quantities: Quantities) -> None:
 
 @given(QUANTITIES)
 def test_what_is_spent_is_what_the_statements_say_unrounded(quantities: Quantities) -> None:
-    shares = settle(CONTRACT, quantities, CONTRACT.pools)
+    shares = settle(CONTRACT, MONTH, quantities)
     made = statements(CONTRACT, MONTH, shares)
     spent = spending(CONTRACT, ((key, share.amount) for key, share in shares.items()))
     assert spent.get(CeilingKey(Level.CONTRACT, "small"), ZERO) == total(each.exact for each in made)
@@ -171,6 +171,6 @@ def test_what_is_spent_is_what_the_statements_say_unrounded(quantities: Quantiti
 
 @given(QUANTITIES)
 def test_a_line_is_off_by_half_a_cent_at_most(quantities: Quantities) -> None:
-    for statement in statements(CONTRACT, MONTH, settle(CONTRACT, quantities, CONTRACT.pools)):
+    for statement in statements(CONTRACT, MONTH, settle(CONTRACT, MONTH, quantities)):
         assert statement.total == total(line.amount for line in statement.lines)
         assert all(subtract(line.amount, line.exact).copy_abs() <= Decimal("0.005") for line in statement.lines)

@@ -12,6 +12,7 @@ from services.contract.problems import one_of, show
 from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
 from services.contract.tariff.percentage import Percentage, fee_rounds
+from services.contract.tariff.reserved import read_reserved
 
 PERCENT_DIGITS = 4
 FIFTY = Decimal(50)
@@ -107,6 +108,7 @@ def read_price(section: Section, item: str) -> Price | None:
         return None
     section.percent = HUNDRED if percent is None else percent
     model = MODELS[kind].read(section)
+    reserved = read_reserved(section, together=scope == Scope.CONTRACT)
     section.done()
     if model is None or scope is None:
         return None
@@ -116,9 +118,12 @@ def read_price(section: Section, item: str) -> Price | None:
             plain(minimum or increment or ZERO),
             "no such key: a fee has no events",
         )
+    if isinstance(model, Percentage) and reserved:
+        section.problem("reserved", "units of a fee", "no such key: a fee is on money, of which nothing is reserved")
     return Price(
-        item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO
-    )
+        item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO,
+        reserved=reserved,
+    )  # fmt: skip
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:

@@ -1,0 +1,281 @@
+"""What is promised beyond single prices: reserved capacity, minimums, prepaid credit."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.contract.charges import ChargeKey, MeterKey, price_of, reserved_meters
+from services.contract.load import load
+from services.contract.model import Contract
+from services.contract.money import ZERO, add, total
+from services.contract.months import months_between
+from services.contract.succession import vanished
+from services.invoicing.committed import Owed, committed, committed_lines, owes_without_usage
+from services.invoicing.settle import PostingKey, Share, settle
+
+SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
+ITEMS = """
+[[items]]
+code = "short"
+name = "Short of the minimum"
+unit = "EUR"
+
+[[items]]
+code = "credit"
+name = "Prepaid credit"
+unit = "EUR"
+"""
+RESERVED = """
+[[tariffs]]
+award = "2/ALPHA"
+valid_from = 2016-03-01
+[tariffs.prices.vm]
+model = "per_unit"
+price = "0.05"
+free = "10"
+reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }, { payer = "pool/mail", quantity = "10", price = "1" }]
+[tariffs.prices.disk]
+model = "graduated"
+scope = "contract"
+tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05" }]
+reserved = [{ quantity = "500", price = "0.02" }]
+"""
+MINIMUMS = """
+[[minimums]]
+award = "2/BETA"
+item = "short"
+amount = "50"
+per = "month"
+starts = 2016-03-01
+ends = 2016-12-31
+
+[[minimums]]
+award = "1/ALPHA"
+item = "short"
+amount = "100"
+per = "year"
+payer = "EP"
+"""
+PREPAID = """
+[[prepaid]]
+award = "2/BETA"
+item = "credit"
+amount = "30"
+cost = "25"
+starts = 2016-03-01
+ends = 2016-05-31
+
+[[prepaid]]
+award = "2/ALPHA"
+item = "credit"
+amount = "40"
+payer = "EP"
+starts = 2016-04-01
+ends = 2016-05-31
+"""
+MARCH = "2016-03"
+ALPHA = ("2/ALPHA", "vm", MARCH, "2016-03-01")
+DISK = ("2/ALPHA", "disk", MARCH, "2016-03-01")
+YEAR = months_between("2016-01", "2016-12")
+
+
+def contract(*parts: str) -> Contract:
+    loaded = load(SMALL + ITEMS + "".join(parts))
+    assert isinstance(loaded, Contract), loaded
+    return loaded
+
+
+PROMISED = contract(RESERVED, MINIMUMS, PREPAID)
+
+
+def reserved(quantities: Mapping[ChargeKey, Decimal], month: str = MARCH) -> dict[tuple[str, ...], Share]:
+    """What is settled of the items with something reserved, by who owes it."""
+    settled = settle(PROMISED, month, quantities)
+    return {(key.institution, key.department, key.pool, key.item): share for key, share in settled.items()}
+
+
+def test_reserved_units_come_first_and_are_due_even_if_unused():
+    price = price_of(PROMISED, MeterKey(*ALPHA, "EP"))
+    assert price.amount(Decimal(200)) == Decimal(6)
+    assert price.amount(Decimal(1015)) == Decimal("30.25"), "1000 reserved, 10 free, 5 at 0.05"
+    assert price.due(Decimal(200)) == Decimal(30)
+    assert price.due(ZERO) == Decimal(30)
+    assert price.due(Decimal(1015)) == Decimal("30.25")
+    assert [(step.what, step.amount) for step in price.steps(Decimal(1015))] == [
+        ("reserved, up to 1000", Decimal(30)), ("free, up to 10", ZERO), ("every unit", Decimal("0.25")),
+    ]  # fmt: skip
+    assert price_of(PROMISED, ChargeKey(*ALPHA, "EDA")).amount(Decimal(110)) == Decimal(5), "who reserved nothing"
+
+
+def test_a_month_owes_what_is_reserved_and_unused():
+    assert {meter.scope for meter in reserved_meters(PROMISED, MARCH)} == {"EP", "pool/mail", "*"}
+    assert reserved_meters(PROMISED, "2016-02") == []
+    assert reserved_meters(PROMISED, "2019-01") == [], "the contract is over"
+    nothing = reserved({})
+    assert nothing["EP", "", "", "vm"] == Share(ZERO, Decimal(30))
+    assert {key[0]: share.amount for key, share in nothing.items() if key[2] == "mail"} == {
+        "EP": Decimal(5), "EDA": Decimal(3), "EC": Decimal(2),
+    }  # fmt: skip
+    disks = {key[0]: share.amount for key, share in nothing.items() if key[3] == "disk"}
+    assert sorted(disks) == ["EC", "EDA", "EP"]
+    assert total(disks.values()) == Decimal(10)
+    some = reserved({ChargeKey(*DISK, "EP"): Decimal(30), ChargeKey(*DISK, "EC/AGRI"): Decimal(10)})
+    assert some["EP", "", "", "disk"] == Share(Decimal(30), Decimal("7.5"))
+    assert some["EC", "AGRI", "", "disk"] == Share(Decimal(10), Decimal("2.5"))
+
+
+QUANTITIES = st.decimals("-50", "3000", places=4)
+
+
+@given(st.lists(QUANTITIES, max_size=8), st.sampled_from(["EP", "EDA", "EC/DIGIT"]))
+def test_the_charges_and_what_is_unused_come_to_what_is_due(steps: list[Decimal], subject: str):
+    key = ChargeKey(*ALPHA, subject)
+    price = price_of(PROMISED, key)
+    running, charged = ZERO, ZERO
+    for step in steps:
+        charged = add(charged, price.amount(add(running, step)) - price.amount(running))
+        running = add(running, step)
+    assert charged == price.amount(running)
+    unused = price.reservation.unused(running) if price.reservation else ZERO
+    assert price.due(running) == add(charged, unused)
+    assert total(step.amount for step in price.steps(running)) == charged
+    if running >= 1000 or subject != "EP":
+        assert unused == 0
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PROMISED.subjects)), QUANTITIES))
+def test_shares_of_reserved_meters_add_up_to_what_they_come_to(uses: dict[str, Decimal]):
+    quantities = {ChargeKey(*DISK, subject): quantity for subject, quantity in uses.items()}
+    shares = [share.amount for key, share in settle(PROMISED, MARCH, quantities).items() if key.item == "disk"]
+    assert total(shares) == price_of(PROMISED, MeterKey(*DISK, "*")).due(total(uses.values()))
+
+
+def lines(owed: Owed, months: list[str] = YEAR) -> dict[tuple[str, str, str, str], Decimal]:
+    made = committed(PROMISED, months, owed)
+    assert {(key.award, key.item) for key in made} <= committed_lines(PROMISED)
+    assert all(share.quantity == share.amount for share in made.values())
+    return {(key.month, key.award, key.item, key.institution): share.amount for key, share in made.items()}
+
+
+def test_what_is_short_of_a_months_minimum_is_shared_by_use():
+    owed = {("2016-03", "2/BETA"): {"EP": Decimal(30), "EC": Decimal(10)}, ("2016-04", "2/BETA"): {"EP": Decimal(80)}}
+    short = {key: amount for key, amount in lines(owed).items() if key[1:3] == ("2/BETA", "short")}
+    assert short["2016-03", "2/BETA", "short", "EP"] == Decimal("7.5")
+    assert short["2016-03", "2/BETA", "short", "EC"] == Decimal("2.5")
+    assert not [key for key in short if key[0] in {"2016-02", "2016-04"}]
+    june = [amount for key, amount in short.items() if key[0] == "2016-06"]
+    assert len(june) == 3
+    assert total(june) == 50, "nobody used anything: in equal parts"
+
+
+def test_what_is_short_of_a_years_minimum_is_due_once_with_its_last_month():
+    owed = {(f"2016-{number:02}", "1/ALPHA"): {"EP": Decimal(5), "EC": Decimal(100)} for number in range(1, 13)}
+    short = {key: amount for key, amount in lines(owed).items() if key[1:3] == ("1/ALPHA", "short")}
+    assert short == {("2016-12", "1/ALPHA", "short", "EP"): Decimal(40)}
+    assert not [key for key in lines(owed, YEAR[:11]) if key[1:3] == ("1/ALPHA", "short")]
+    assert not [key for key in lines(owed, YEAR[1:]) if key[1:3] == ("1/ALPHA", "short")], "its period began before"
+
+
+def test_prepaid_credit_is_drawn_before_anything_is_due_until_it_is_used_up():
+    owed = {
+        ("2016-03", "2/BETA"): {"EP": Decimal(60), "EC": Decimal(20)},  # above the minimum
+        ("2016-03", "2/ALPHA"): {"EP": Decimal(5)},
+        ("2016-04", "2/ALPHA"): {"EP": Decimal(30), "EC": Decimal(70)},
+        ("2016-05", "2/ALPHA"): {"EP": Decimal(30)},
+        ("2016-06", "2/ALPHA"): {"EP": Decimal(30)},
+    }
+    found = {key: amount for key, amount in lines(owed).items() if key[2] == "credit"}
+    # March: it costs 25 and pays 30, both in proportion to 60 and 20.
+    assert found["2016-03", "2/BETA", "credit", "EP"] == Decimal("18.75") - Decimal("22.5")
+    assert found["2016-03", "2/BETA", "credit", "EC"] == Decimal("6.25") - Decimal("7.5")
+    assert found["2016-04", "2/ALPHA", "credit", "EP"] == Decimal(40) - Decimal(30)
+    assert found["2016-05", "2/ALPHA", "credit", "EP"] == Decimal(-10), "what was left"
+    assert not [key for key in found if key[0] == "2016-06"]
+
+
+AMOUNTS = st.decimals("-20", "90", places=3)
+OWED = st.dictionaries(
+    st.tuples(st.sampled_from(YEAR[:7]), st.sampled_from(["1/ALPHA", "2/ALPHA", "2/BETA"])),
+    st.dictionaries(st.sampled_from(["EP", "EC", "EDA"]), AMOUNTS),
+)
+
+
+@given(OWED)
+def test_credits_and_minimums_keep_their_laws(owed: dict[tuple[str, str], dict[str, Decimal]]):
+    found = lines(owed)
+    sums: dict[tuple[str, str, str], Decimal] = defaultdict(lambda: ZERO)
+    for (month, award, item, _), amount in found.items():
+        sums[month, award, item] = add(sums[month, award, item], amount)
+    for month in months_between("2016-03", "2016-12"):
+        used = total(owed.get((month, "2/BETA"), {}).values())
+        assert add(used, sums[month, "2/BETA", "short"]) == max(used, Decimal(50))
+    for award, credit, cost in (("2/BETA", 30, 25), ("2/ALPHA", 40, 40)):
+        drawn = total(-amount for (_, name, item), amount in sums.items() if (name, item) == (award, "credit")) + cost
+        assert 0 <= drawn <= credit
+    assert not any(award == "2/ALPHA" and institution != "EP" for _, award, _, institution in found), "EP's alone"
+    for month in ("2016-04", "2016-05"):  # nobody is paid out: what is drawn is at most what is owed
+        for name in ("EP", "EC", "EDA"):
+            due = add(
+                owed.get((month, "2/BETA"), {}).get(name, ZERO), found.get((month, "2/BETA", "short", name), ZERO)
+            )
+            assert add(due, found.get((month, "2/BETA", "credit", name), ZERO)) >= min(due, ZERO)
+
+
+def test_which_months_owe_something_without_usage():
+    assert [month for month in YEAR if owes_without_usage(PROMISED, month)] == YEAR[2:]
+    assert not owes_without_usage(contract(RESERVED), MARCH)
+    only_a_year = contract(
+        MINIMUMS.partition("[[minimums]]")[2].partition("[[minimums]]")[2].join(["[[minimums]]", ""])
+    )
+    assert [month for month in YEAR if owes_without_usage(only_a_year, month)] == ["2016-12"]
+
+
+def test_postings_name_the_tariff_of_the_month():
+    made = committed(PROMISED, YEAR, {})
+    assert PostingKey("EP", "", "", "2/ALPHA", "credit", "2016-04", "2016-03-01") in made
+
+
+def test_what_was_promised_may_not_vanish():
+    found = vanished(PROMISED, contract(RESERVED))
+    assert {problem.place for problem in found} == {
+        "minimums[2/BETA short]", "minimums[1/ALPHA short]", "prepaid[2/BETA credit]", "prepaid[2/ALPHA credit]",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "found"),
+    [
+        (RESERVED.replace("2016-03-01", "2016-03-15"), "tariffs[2/ALPHA 2016-03-15].prices[disk].reserved", "begins on"),
+        (RESERVED + RESERVED.replace("2016-03-01", "2016-04-12").partition("reserved")[0],
+         "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved", "followed by another on 2016-04-12"),
+        (RESERVED.replace('payer = "EP"', 'payer = "EC/AGRI"'),
+         "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EC/AGRI].payer", "'EC/AGRI'"),
+        (RESERVED.replace('payer = "EP", ', ""), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[0].payer", "nothing"),
+        (RESERVED.replace('{ quantity = "500"', '{ payer = "EP", quantity = "500"'),
+         "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[EP].payer", "'EP'"),
+        (RESERVED.replace('"pool/mail"', '"EP"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EP].payer", "again"),
+        (RESERVED.replace('quantity = "500"', 'quantity = "0"'),
+         "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[0].quantity", "0"),
+        (MINIMUMS.replace('"month"', '"week"'), "minimums[2/BETA short].per", "'week'"),
+        (MINIMUMS.replace("2016-12-31", "2016-12-30"), "minimums[2/BETA short].ends", "2016-12-30"),
+        (MINIMUMS.replace("2016-03-01", "2016-03-02"), "minimums[2/BETA short].starts", "2016-03-02"),
+        (MINIMUMS.replace("2016-12-31", "2026-12-31"), "minimums[2/BETA short].starts", "2026-12-31"),
+        (MINIMUMS.replace('"EP"', '"XX"'), "minimums[1/ALPHA short].payer", "'XX'"),
+        (MINIMUMS.replace('item = "short"', 'item = "vm"'), "minimums[2/BETA vm].item", "'vm', which 2/BETA prices"),
+        (PREPAID.replace("starts = 2016-04-01\n", ""), "prepaid[2/ALPHA credit].starts", "nothing"),
+        (PREPAID.replace('amount = "30"', 'amount = "-1"'), "prepaid[2/BETA credit].amount", "-1"),
+        (PREPAID.replace("2/ALPHA", "2/BETA"), "prepaid[2/BETA credit].item", "again"),
+        (PREPAID.replace("cost", "costs"), "prepaid[2/BETA credit].costs", "an unknown key"),
+    ],
+)  # fmt: skip
+def test_promises_that_can_not_be_kept_are_refused(text: str, place: str, found: str):
+    loaded = load(SMALL + ITEMS + text)
+    assert isinstance(loaded, list)
+    mine = [problem for problem in loaded if problem.place == place]
+    assert mine, [str(problem) for problem in loaded]
+    assert found in mine[0].found
