@@ -54,6 +54,7 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
     """Check every identity; raises KafkaError or asyncpg's errors when a server is away."""
     async with Offsets(kafka) as offsets:
         behind = await wait_until_through(offsets, wait_seconds)
+        await _wait_until_published(connection, wait_seconds)
         began = datetime.now(UTC)
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             findings = [Finding("everything that came in is through", tuple(behind))]
@@ -88,6 +89,15 @@ async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
     return []
 
 
+async def _wait_until_published(connection: Connection, seconds: float) -> None:
+    """Wait for alerts that a close has just raised; those that wait longer are found by the identity on alerts."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while await connection.fetchval(_ANY_UNPUBLISHED):
+        if asyncio.get_running_loop().time() > deadline:
+            return
+        await asyncio.sleep(0.2)
+
+
 async def _behind(offsets: Offsets, group: str, wanted: Callable[[str], bool]) -> list[str]:
     """Return how far a group is behind, a text a topic; a broker that has just started can't tell yet."""
     try:
@@ -98,6 +108,8 @@ async def _behind(offsets: Offsets, group: str, wanted: Callable[[str], bool]) -
         return [f"Kafka can't tell yet how far {group} has come: {error!r}"]
     return [f"{group} is {lag} messages behind on {topic}" for topic, lag in lags.items() if lag]
 
+
+_ANY_UNPUBLISHED = "select exists (select from invoicing.alert where published_at is null)"
 
 # Offsets of a raw partition that were neither stored as usage nor rejected, as ranges.
 _MISSING = """

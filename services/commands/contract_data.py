@@ -68,6 +68,11 @@ def as_data(contract: Contract) -> dict[str, Any]:
             {"currency": currency, "month": month, "rate": rate} for (currency, month), rate in contract.rates.items()
         ],
         "equivalences": [{"item": item, "parts": parts} for item, parts in contract.equivalences.items()],
+        "minimums": [
+            asdict(each) | {"period": f"{each.period} months", "ends": each.ends - timedelta(days=1)}
+            for each in contract.minimums
+        ],
+        "prepaid": [asdict(each) | {"ends": each.ends - timedelta(days=1)} for each in contract.prepaid],
     }
 
 
@@ -81,6 +86,7 @@ def _tariff(tariff: Tariff) -> dict[str, Any]:
             "currency": price.currency,
             "minimum": price.minimum,
             "increment": price.increment,
+            "reserved": [{"payer": payer, **asdict(each)} for payer, each in price.reserved.items()],
             **asdict(price.model),  # type: ignore[call-overload]
         }
         for item, price in tariff.prices.items()
@@ -101,8 +107,24 @@ def print_contract(contract: Contract, version: int | None) -> None:
     )
     _print_lots(contract)
     _print_prices(contract)
+    _print_promises(contract)
     _print_rates(contract)
     _print_customers(contract)
+
+
+def _print_promises(contract: Contract) -> None:
+    data = as_data(contract)
+    columns = [
+        Column("award", "award"), Column("item", "item"), Column("payer", "by"), Column("amount", "amount", right=True),
+        Column("starts", "from"), Column("ends", "to"),
+    ]  # fmt: skip
+    for name, title, more in (
+        ("minimums", "Minimums", Column("period", "in every")),
+        ("prepaid", "Prepaid credit", Column("cost", "for", right=True)),
+    ):
+        rows = [each | {"payer": each["payer"] or "all"} for each in data[name]]
+        if rows:
+            show(rows, [*columns, more], title=f"\n{title}, {contract.currency}")
 
 
 def _print_rates(contract: Contract) -> None:

@@ -20,6 +20,7 @@ from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import Step, charge
 from services.contract.tariff.flat import Flat
+from services.contract.tariff.reserved import EVERYONE
 from services.contract.tariff.tariffs import read_price
 from services.ingest.decide import read_quantity
 from services.output import Column, JsonOption, console, fail, print_json, show
@@ -52,6 +53,9 @@ def price_command(
             "--date", formats=["%Y-%m-%d"], help="The day of use; without it today, or the contract's nearest."
         ),
     ] = None,
+    payer: Annotated[
+        str | None, typer.Option(help="Who uses it, where something is reserved for some; * for all together.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print what a quantity of an item costs, and how that amount comes about.
@@ -80,6 +84,7 @@ def price_command(
         if award is None or item is None:
             fail("with --contract, give the --award and the --item", 2)
         price, about = _agreed(contract_in(contract), award, item, day.date() if day else None)
+    price = _of_payer(price, payer)
     if meters is not None:
         _price_meters(price, meters, as_json=as_json)
         return
@@ -103,6 +108,7 @@ def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
         "after": after,
         "steps_before": _rows(price.steps(before)) if before else [],
         "steps": _rows(price.steps(after)),
+        "due_unused": price.reservation.unused(after) if price.reservation else ZERO,
     }
 
 
@@ -117,6 +123,13 @@ def _show(found: dict[str, Any]) -> None:
         f"\n{plain(found['quantity'])} {unit} cost {plain(found['amount'])} {currency}".rstrip(),
         style="bold", highlight=False,
     )  # fmt: skip
+
+    if found["due_unused"]:
+        console.print(
+            f"for what is reserved and unused, {plain(found['due_unused'])} {currency}".rstrip()
+            + " are due at the close",
+            highlight=False,
+        )
 
 
 def _price_meters(price: Price, path: str, *, as_json: bool) -> None:
@@ -173,6 +186,13 @@ def _of_a_month(price: Price, day: date | None) -> Price:
     if isinstance(price.model, Flat) and price.model.by_days:
         fail("a price by days depends on the month: give a --date in it", 2)
     return price
+
+
+def _of_payer(price: Price, payer: str | None) -> Price:
+    """Return the price on a payer's meter; where only one has something reserved, it is that one's."""
+    if payer is None and len(price.reserved) > 1:
+        fail(f"something is reserved for {', '.join(price.reserved)}: say whose use it is with --payer", 2)
+    return price.on_meter(next(iter(price.reserved), EVERYONE) if payer is None else payer)
 
 
 def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:

@@ -41,6 +41,11 @@ def subtract(left: Decimal, right: Decimal) -> Decimal:
     return EXACT.subtract(left, right)
 
 
+def opposite(amount: Decimal) -> Decimal:
+    """Return −amount, exact: Python's own minus rounds to the 28 digits of the default context."""
+    return amount.copy_negate() if amount else ZERO
+
+
 def multiply(left: Decimal, right: Decimal) -> Decimal:
     """Return the exact product."""
     return EXACT.multiply(left, right)

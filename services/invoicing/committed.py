@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from services.contract.commitments import Minimum, Prepaid
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, subtract, total
+from services.contract.money import ZERO, add, opposite, subtract, total
 from services.contract.months import first_day, midnight, month_of
 from services.contract.split import split
 from services.invoicing.settle import PostingKey, Share
@@ -45,7 +45,7 @@ def committed(contract: Contract, months: Sequence[str], owed: Owed) -> dict[Pos
                 drawn = _drawn(credit, left[credit], due[credit.award])
                 left[credit] = subtract(left[credit], total(drawn.values()))
                 for institution, part in drawn.items():
-                    _enter(contract, made, due, month, credit, institution, -part)
+                    _enter(contract, made, due, month, credit, institution, opposite(part))
         for credit in left:
             if month_of(credit.starts) == month:
                 weights = owed.get((month, credit.award), {})

@@ -15,7 +15,7 @@ import asyncpg
 
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, plain
+from services.contract.money import ZERO, add, opposite, plain
 from services.contract.months import next_month
 from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
@@ -74,7 +74,7 @@ async def post(
             f"\t{key.department}\t{key.pool}\t{key.item}\t{key.tariff}\t{plain(share.quantity)}\t{plain(share.amount)}\n"
         )
     rows += [
-        f"{entry}\taward\t{invoice_months[month]}\t{month}\t{award}\t\t\t\t\t\\N\t0\t{plain(-amount)}\n"
+        f"{entry}\taward\t{invoice_months[month]}\t{month}\t{award}\t\t\t\t\t\\N\t0\t{plain(opposite(amount))}\n"
         for (month, award), amount in owed.items()
     ]
     if rows:

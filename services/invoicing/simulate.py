@@ -1,6 +1,7 @@
 """What if: past usage priced and shared under another contract, beside what it costs. Nothing is posted.
 
 Both sides are reckoned in the same way, from the usage that was rated, so that what differs is the contracts alone.
+What is reserved counts in every month; minimums and credits do where their time begins in these months.
 """
 
 from collections import defaultdict
@@ -13,7 +14,8 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import first_day, midnight, next_month
 from services.contract.succession import stretches
-from services.invoicing.settle import settle
+from services.invoicing.committed import committed, owed_by_institution
+from services.invoicing.settle import PostingKey, settle
 from services.postgres import Connection
 
 # Usage is summed by the tariff that the contract in question has in force at its time.
@@ -76,10 +78,13 @@ async def _totals(connection: Connection, contract: Contract, months: Sequence[s
             continue
         key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
         quantities[row["month"]][key] = row["quantity"]
-    totals: Totals = defaultdict(lambda: ZERO)
+    owed: dict[PostingKey, Decimal] = {}
     for month in months:
-        for posting, share in settle(contract, month, quantities[month]).items():
-            totals[month, posting.institution] = add(totals[month, posting.institution], share.amount)
+        owed |= {key: share.amount for key, share in settle(contract, month, quantities[month]).items()}
+    owed |= {key: share.amount for key, share in committed(contract, months, owed_by_institution(owed)).items()}
+    totals: Totals = defaultdict(lambda: ZERO)
+    for line, amount in owed.items():
+        totals[line.month, line.institution] = add(totals[line.month, line.institution], amount)
     return dict(totals), sorted(unpriced, key=lambda each: (each.award, each.item, each.subject))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from services.contract.money import EXACT, add, decimals, multiply, plain, round_half_up, subtract, total
+from services.contract.money import EXACT, add, decimals, multiply, opposite, plain, round_half_up, subtract, total
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
 from services.contract.split import equal_parts, split
 
@@ -63,6 +63,12 @@ def test_what_cannot_be_split():
         split(Decimal(1), {})
     with pytest.raises(ValueError, match="more than 2 decimals"):
         split(Decimal("0.001"), {"a": Decimal(1)}, 2)
+
+
+@given(AMOUNTS)
+def test_an_amount_and_its_opposite_are_nothing(amount: Decimal):
+    assert add(amount, opposite(amount)) == 0
+    assert plain(opposite(opposite(amount))) == plain(amount)
 
 
 # ---------------------------------------------------------------------------------------------------------------- money

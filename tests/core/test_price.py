@@ -96,3 +96,28 @@ def test_every_mistake_in_a_tariff_file_is_named(tmp_path: Path):
     assert status == 1
     assert "free" in output
     assert "tiers[0].up_to" in output
+
+
+RESERVED = """
+model = "per_unit"
+price = "0.05"
+reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }PAYERS]
+"""
+
+
+def test_a_reserved_price_is_the_payers(tmp_path: Path):
+    path = tmp_path / "reserved.toml"
+    path.write_text(RESERVED.replace("PAYERS", ""))
+    found = json.loads(price("--tariff", path, "--quantity", "200", "--json")[1])
+    assert (found["amount"], found["due_unused"]) == ("6", "24")
+    assert found["steps"][0]["what"] == "reserved, up to 1000"
+    assert "24 are due at the close" in price("--tariff", path, "--quantity", "200")[1]
+    path.write_text(RESERVED.replace("PAYERS", ', { payer = "EDA", quantity = "5", price = "0.01" }'))
+    status, said = price("--tariff", path, "--quantity", "200")
+    assert status == 2
+    assert "EP, EDA: say whose use it is with --payer" in said
+    amounts = {
+        payer: json.loads(price("--tariff", path, "--quantity", "200", "--payer", payer, "--json")[1])["amount"]
+        for payer in ("EP", "EDA", "EC")
+    }
+    assert amounts == {"EP": "6", "EDA": "9.8", "EC": "10"}

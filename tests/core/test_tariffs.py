@@ -135,6 +135,19 @@ EVENTS = re.findall(r"```toml\n([^`]*?)```\n\n\| event \| billed \|\n\| ---: \| 
                     (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
 
 
+RESERVED = re.findall(r"```toml\n([^`]*?)```\n\n\| quantity \| amount \| due unused \|\n[^\n]*\n((?:\|[^\n]*\|\n)+)",
+                      (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
+
+
+def test_what_is_reserved_is_due_as_documented():
+    [(text, table)] = RESERVED
+    price = read(text).on_meter("*")
+    for line in table.splitlines():
+        quantity, amount, unused = (Decimal(cell) for cell in line.strip("| ").split("|"))
+        assert price.amount(quantity) == amount
+        assert price.due(quantity) == amount + unused
+
+
 def test_what_an_event_is_billed_for_is_as_documented():
     [(text, table)] = EVENTS
     for line in table.splitlines():

@@ -1,0 +1,117 @@
+"""Reservations, minimums and prepaid credit on the invoices: what the stream comes to is what `plafond bill` does."""
+
+import json
+from collections import defaultdict
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from services.invoicing.close import CloseError
+from tests.conftest import SMALL
+from tests.core.test_commitments import ITEMS, MINIMUMS, PREPAID, RESERVED
+from tests.pipeline import Pipeline, event
+
+MONTHS = ["2016-03", "2016-04", "2016-05"]
+Lines = dict[tuple[str, ...], Decimal]
+CONTRACT = SMALL + ITEMS + RESERVED + MINIMUMS + PREPAID
+SENT = {
+    "beta-north": [
+        event("beta-north", "ep", quantity="300"),
+        event("beta-north", "digit", subject="EC/DIGIT", quantity="100", time="2016-04-02T10:00:00Z"),
+    ],
+    "alpha": [
+        event("alpha", "reserved", quantity="200"),
+        event("alpha", "disk", item="disk", subject="EC/AGRI", quantity="90"),
+        event("alpha", "later", lot="1", subject="EDA", time="2016-05-03T10:00:00Z"),
+    ],
+}
+LATE = event("beta-north", "late", subject="EDA", quantity="1000")
+
+
+@pytest.fixture(scope="module")
+def contract() -> str:
+    return CONTRACT
+
+
+def billed(pipeline: Pipeline, folder: Path, *more: bytes) -> Lines:
+    (folder / "contract.toml").write_text(CONTRACT)
+    (folder / "usage.jsonl").write_bytes(b"\n".join([*(each for sent in SENT.values() for each in sent), *more]))
+    pipeline.json(
+        "bill", "--contract", str(folder / "contract.toml"), "--usage", str(folder / "usage.jsonl"),
+        "--out", str(folder / "billed"),
+    )  # fmt: skip
+    return lines(folder / "billed")
+
+
+def lines(folder: Path) -> Lines:
+    """Return what the statements below a folder come to, by month of use, institution and line."""
+    found: Lines = defaultdict(lambda: Decimal(0))
+    for path in folder.rglob("*.json"):
+        statement = json.loads(path.read_text("utf-8"))
+        for line in statement.get("lines", []):
+            names = ("usage_month", "department", "pool", "award", "item")
+            found[statement["institution"], *(line[name] for name in names)] += Decimal(line["exact_amount"])
+    return {key: amount for key, amount in found.items() if amount}
+
+
+async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_path: Path):
+    for provider, sent in SENT.items():
+        await pipeline.push(provider, sent)
+    await pipeline.through()
+    expected = billed(pipeline, tmp_path)
+    assert expected["EP", "2016-03", "", "", "2/ALPHA", "vm"] == 30, "reserved: 6 used, 24 unused"
+    assert expected["EP", "2016-03", "", "", "2/BETA", "short"] == 34, "50 less 16"
+    pipeline.command("statement", MONTHS[0], "--out", str(tmp_path / "open"))
+    march = {key: amount for key, amount in expected.items() if key[1] == MONTHS[0]}
+    assert lines(tmp_path / "open") == march
+    with pytest.raises(CloseError, match="2016-03 must be closed before 2016-04"):
+        await pipeline.close(MONTHS[1])
+    await pipeline.close(MONTHS[0])
+    pipeline.command("statement", MONTHS[0], "--out", str(tmp_path / "closed"))
+    assert lines(tmp_path / "closed") == march
+    spent = await pipeline.spent()
+    usage_since = Decimal("6.08")
+    assert spent["contract small"] == sum(march.values()) + usage_since
+    assert await pipeline.audit() == []
+
+
+async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp_path: Path):
+    await pipeline.push("beta-north", [LATE])
+    await pipeline.through()
+    for month in MONTHS[1:]:
+        await pipeline.close(month)
+    for month in MONTHS:
+        pipeline.command("statement", month, "--out", str(tmp_path / "closed" / month))
+    expected = billed(pipeline, tmp_path, LATE)
+    assert ("EP", "2016-03", "", "", "2/BETA", "short") not in expected, "the late usage is above the minimum"
+    assert lines(tmp_path / "closed") == expected
+    assert await pipeline.audit() == []
+
+
+async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pipeline):
+    invoices = {each.statement.institution: each.statement for each in await pipeline.close("2016-06")}
+    items = {(line.key.award, line.key.item, line.key.pool): line.amount for line in invoices["EP"].lines}
+    assert items["2/ALPHA", "vm", ""] == 30
+    assert items["2/ALPHA", "vm", "mail"] == 5, "half of what the pool reserved"
+    assert items["2/BETA", "short", ""] == Decimal("16.67")
+    with pytest.raises(CloseError, match="2016-07 must be closed before 2016-08"):
+        await pipeline.close("2016-08")
+    assert await pipeline.audit() == []
+
+
+async def test_what_was_promised_can_not_vanish_from_the_contract(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "contract.toml"
+    path.write_text(SMALL + ITEMS + RESERVED + MINIMUMS)
+    assert "prepaid[2/BETA credit]" in pipeline.command("contract", "apply", str(path), status=1)
+    path.write_text(CONTRACT.replace('"0.03" }', '"0.02" }'))
+    assert "tariffs[2/ALPHA 2016-03-01].prices" in pipeline.command("contract", "apply", str(path), status=1)
+
+
+async def test_the_contract_shows_what_was_promised(pipeline: Pipeline):
+    said = pipeline.command("contract", "show")
+    assert "Minimums, EUR" in said
+    assert "Prepaid credit, EUR" in said
+    assert "1000 reserved for EP at 0.03" in said
+    shown = pipeline.json("contract", "show")
+    assert [each["amount"] for each in shown["prepaid"]] == ["30", "40"]
