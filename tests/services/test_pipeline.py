@@ -191,6 +191,12 @@ async def test_what_past_usage_would_cost_under_another_contract(pipeline: Pipel
     assert {(each["award"], each["item"]) for each in found["unpriced"]} == {("2/BETA", "traffic")}
     # EP: 200 hours of BETA for 6.00 instead of 11.00, with its parts of the pools, and 120.00 for traffic left out.
     assert Decimal(rows["EP"]["then"]) < Decimal(rows["EP"]["now"]) - 125
+    # Each event in started hundreds: what the other contract bills for counts, not what this one does.
+    other.write_text(applied["file"] + cheaper.replace("0.03", "0.0375") + 'increment = "100"\n')
+    hundreds = json.loads(pipeline.command(*words, "--json", status=1).split("\nno price")[0])
+    ep = next(each for each in hundreds["institutions"] if each["institution"] == "EP")
+    assert Decimal(ep["then"]) > Decimal(rows["EP"]["then"])
+    other.write_text(applied["file"] + cheaper)
     pipeline.command(*words, "--out", str(tmp_path / "whatif"), status=1)
     assert (tmp_path / "whatif" / "simulation.svg").read_text().startswith("<svg")
     assert "month,institution,now,then,difference,currency" in (tmp_path / "whatif" / "simulation.csv").read_text()
