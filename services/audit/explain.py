@@ -20,14 +20,27 @@ from services.kafka import raw_topic
 from services.postgres import Connection
 from services.reasons import Refusal
 
-_EVENT = """
+# How a use was billed when its batch was rated: as decided, or as a re-rating of the month before that says.
+_BILLED = """
+left join lateral (
+    select rebilled.tariff, rebilled.minimum, rebilled.increment
+    from rating.rebilled join contract.rerating using (rerating)
+    where (rebilled.award, rebilled.item, rebilled.month, decided) = (use.award, use.item, use.month, use.tariff)
+          and usage.time >= begins and usage.time < ends and applied_at <= rated_at
+    order by rerating desc limit 1
+) as anew on true
+"""
+_EVENT = f"""
 select event.batch_no, event.position, batch.batch, batch.version, batch.accepted_at, batch.rated_at,
-       usage.time, usage.quantity, rating.billed(usage.quantity, use.minimum, use.increment) as billed, usage.resource,
+       usage.time, usage.quantity, rating.billed(usage.quantity, coalesce(anew.minimum, use.minimum),
+                                                 coalesce(anew.increment, use.increment)) as billed, usage.resource,
        usage.raw_partition, usage.raw_offset, usage.received_at,
-       use.provider, use.award, use.subject, use.item, use.region, use.month, use.tariff
+       use.provider, use.award, use.subject, use.item, use.region, use.month,
+       coalesce(anew.tariff, use.tariff) as tariff
 from rating.event join rating.batch using (batch_no)
      join rating.usage on usage.batch_no = event.batch_no and usage.position = event.position
      join rating.use on use.use_no = usage.use_no
+     {_BILLED}
 where event.provider = $1 and event.id = $2
 """
 _AGAIN = """
@@ -50,9 +63,20 @@ select before, quantity, amount, scope from rating.charge
 where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 and subject = $6
 """
 # What came before the event in its batch, under the same key.
-_EARLIER = """
-select coalesce(sum(rating.billed(quantity, minimum, increment)), 0) from rating.usage join rating.use using (use_no)
-where batch_no = $1 and position < $2 and award = $3 and item = $4 and use.month = $5 and tariff = $6 and subject = $7
+_EARLIER = f"""
+select coalesce(sum(rating.billed(quantity, coalesce(anew.minimum, use.minimum),
+                                  coalesce(anew.increment, use.increment))), 0)
+from rating.usage join rating.use using (use_no) join rating.batch using (batch_no)
+     {_BILLED}
+where batch_no = $1 and position < $2 and use.award = $3 and use.item = $4 and use.month = $5
+      and coalesce(anew.tariff, use.tariff) = $6 and subject = $7
+"""
+# How the event counts now, since the last re-rating.
+_BILLED_NOW = """
+select billing.tariff, rating.billed(usage.quantity, billing.minimum, billing.increment) as billed
+from rating.event join rating.usage on usage.batch_no = event.batch_no and usage.position = event.position
+     join rating.billing on billing.use_no = usage.use_no and usage.time >= begins and usage.time < ends
+where event.provider = $1 and event.id = $2
 """
 # The invoice month that the batch's postings of this key went on, and the invoices issued since.
 _INVOICES = """
@@ -82,7 +106,7 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["corrects"] = await connection.fetchval(_CORRECTS, provider, event_id)
     found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
     found["price"] = await _priced(connection, contract, event)
-    found["rerated"] = await _rerated(connection, event, found["price"])
+    found["rerated"] = await _rerated(connection, event_id, event, found["price"])
     found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
@@ -120,17 +144,25 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
     }
 
 
-async def _rerated(connection: Connection, event: asyncpg.Record, priced: dict[str, Any]) -> dict[str, Any] | None:
+async def _rerated(
+    connection: Connection, event_id: str, event: asyncpg.Record, priced: dict[str, Any]
+) -> dict[str, Any] | None:
     """Return what the event costs since its month was priced again; None where it was not."""
     row = await connection.fetchrow(_RERATED, event["award"], event["month"], event["rated_at"])
     if row is None:
         return None
-    price = price_of(await contract_store.load_version(connection, event["version"]), _key(event))
+    now = await connection.fetchrow(_BILLED_NOW, event["provider"], event_id)
+    assert now is not None, "it was rated"
+    key = _key(event)._replace(tariff=now["tariff"].isoformat())
+    price = price_of(await contract_store.load_version(connection, event["version"]), key)
+    before = priced["meter_before"]
     return {
         "rerating": row["rerating"],
         "applied_at": row["applied_at"],
+        "tariff": f"{key.award} from {key.tariff}",
+        "billed": now["billed"],
         "price": price.brief(),
-        "amount": charge(price, priced["meter_before"], priced["meter_after"]),
+        "amount": charge(price, before, add(before, now["billed"])),
     }
 
 

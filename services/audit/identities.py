@@ -41,7 +41,8 @@ IDENTITIES: dict[str, str] = {
                       coalesce(charged.quantity, 0))
         from (select use.award, use.item, use.month, use.tariff, use.subject,
                      sum(rating.billed(quantity, minimum, increment)) as quantity
-              from rating.usage join rating.use using (use_no)
+              from rating.usage join rating.billing as use
+                   on use.use_no = usage.use_no and time >= begins and time < ends
               where not exists (select from rating.correction
                                 where correction.provider = use.provider and corrected = usage.id)
               group by 1, 2, 3, 4, 5) as used

@@ -155,6 +155,8 @@ async def _meters(connection: Connection, contract: Contract) -> tuple[str, ...]
         try:
             right = price_of(contract, key).amount(row["quantity"])
         except KeyError as error:
+            if row["quantity"] == row["amount"] == 0:  # a re-rating took back all of it
+                continue
             breaches.append(f"meter {'/'.join(key)}: the contract has no price for it any more ({error})")
             continue
         if right != row["amount"]:
@@ -193,22 +195,25 @@ async def _fees(connection: Connection, contract: Contract) -> tuple[str, ...]:
 
 
 _UNDER_ANOTHER = """
-select count(*) from rating.usage join rating.use using (use_no)
-where award = $1 and usage.month = $2 and tariff = $3
+select count(*) from rating.usage join rating.billing using (use_no)
+where award = $1 and usage.month = $2 and tariff = $3 and time >= billing.begins and time < billing.ends
     and not exists (select from unnest($4::timestamptz[], $5::timestamptz[]) as valid(begins, ends)
-                    where time >= begins and time < ends)
+                    where time >= valid.begins and time < valid.ends)
 """
 
 
 async def _tariffs(connection: Connection, contract: Contract) -> tuple[str, ...]:
-    """Find usage priced under another tariff than the newest contract has in force at its time.
+    """Find usage priced under another tariff than the newest contract, or its month's re-rating, has in force then.
 
     `apply` refuses a contract that would bring this about; usage still under way at that moment is found here.
     """
     breaches = []
-    for award, month, tariff in await connection.fetch("select distinct award, month, tariff from rating.use"):
+    for award, month, tariff in await connection.fetch("select distinct award, month, tariff from rating.billing"):
         first = first_day(month)
-        days = stretches(contract, award, (first, first_day(next_month(month))))
+        span = (first, first_day(next_month(month)))
+        days = stretches(contract, award, span)
+        if rerated := contract.rerated.get((award, month)):
+            days += stretches(rerated, award, span)
         valid = [each for each in days if each.tariff == tariff]
         if valid == days:
             continue

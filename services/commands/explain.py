@@ -65,7 +65,8 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
         rows.insert(-1, ("billed for", text(event["billed"])))
     if rerated is not None:
         at = f"re-rating {rerated['rerating']}, {text(rerated['applied_at'])}"
-        rows.append(("priced again", f"{text(rerated['amount'])} {price['currency']}: {rerated['price']} ({at})"))
+        how = f"{text(rerated['billed'])} under {rerated['tariff']}: {rerated['price']}"
+        rows.append(("priced again", f"{text(rerated['amount'])} {price['currency']}, {how} ({at})"))
     for name, value in rows:
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 

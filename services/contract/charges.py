@@ -50,7 +50,8 @@ def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
     begins = midnight(first_day(month), contract.zone)
     if not contract.covers(begins):
         return []
-    tariffs = [each for award in contract.awards if (each := contract.tariff_at(award, begins))]
+    pricings = {award: contract.rerated.get((award, month), contract) for award in contract.awards}
+    tariffs = [each for award, pricing in pricings.items() if (each := pricing.tariff_at(award, begins))]
     items = [
         MeterKey(tariff.award, item, month, tariff.valid_from.isoformat(), "")
         for tariff in tariffs

@@ -75,7 +75,8 @@ async def compare(
     paid: Decimal = await connection.fetchval(_PAID, month, awards, institution)
     offers = []
     for award in awards:
-        days = stretches(contract, award, (first_day(month), first_day(next_month(month))))
+        pricing = contract.rerated.get((award, month), contract)
+        days = stretches(pricing, award, (first_day(month), first_day(next_month(month))))
         rows = await connection.fetch(
             _USED, month, awards, institution, [each.tariff for each in days],
             [midnight(each.begins, contract.zone) for each in days],
@@ -95,7 +96,7 @@ def offer(contract: Contract, award: str, month: str, used: Iterable[Used]) -> O
     missing, regions = set(), set()
     for each in used:
         regions.add(each.region)
-        parts = made_of(contract, award, each.item, each.tariff)
+        parts = made_of(contract.rerated.get((award, month), contract), award, each.item, each.tariff)
         if parts is None:
             missing.add(each.item)
             continue

@@ -91,7 +91,8 @@ def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey
     owed: dict[ChargeKey, Share] = {}
     uses: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
     for key, quantity in quantities.items():
-        uses[meter_of(contract, key)][key.subject] = quantity
+        if quantity:
+            uses[meter_of(contract, key)][key.subject] = quantity
     for meter in reserved_meters(contract, month):
         everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
         mine = uses.get(meter) or dict.fromkeys(everyone, ZERO)

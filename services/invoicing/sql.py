@@ -68,8 +68,10 @@ USAGE_MONTHS = """
 select distinct month from invoicing.posting where invoice_month = $1 and side = 'institution' order by month
 """
 
+# What a re-rating took back altogether has no price any more.
 CHARGED_QUANTITIES = """
-select award, item, month, tariff, subject, quantity from invoicing.charged where month = $1
+select award, item, month, tariff, subject, quantity from invoicing.charged
+where month = $1 and (quantity <> 0 or amount <> 0)
 """
 
 # More was taken back than ever used: no usage can be like that, so something is missing or wrong.

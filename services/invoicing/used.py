@@ -6,11 +6,12 @@ It is summed from the events that were rated, so another contract's dates, minim
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from services.contract.charges import ChargeKey
-from services.contract.model import Contract
+from services.contract.model import Contract, Price
 from services.contract.months import first_day, midnight, next_month
 from services.contract.succession import stretches
 from services.postgres import Connection
@@ -66,14 +67,20 @@ async def quantities(
 
 def _valid(contract: Contract, months: Sequence[str]) -> tuple[list[Any], ...]:
     """Return, in columns, the stretches of the months' time in which an item has a price, and what that bills for."""
-    days = [first_day(month) for month in months] + [first_day(next_month(months[-1]))]
     rows = [
         (award, item, each.tariff, midnight(each.begins, contract.zone), midnight(each.ends, contract.zone),
          str(price.minimum), str(price.increment))
+        for month in months
         for award in contract.awards
-        for each in stretches(contract, award, days)
-        for tariff in contract.tariffs_by_award[award]
-        if tariff.valid_from == each.tariff
-        for item, price in tariff.prices.items()
+        for pricing in [contract.rerated.get((award, month), contract)]
+        for each in stretches(pricing, award, (first_day(month), first_day(next_month(month))))
+        for item, price in _prices(contract, pricing, award, each.tariff).items()
     ]  # fmt: skip
     return tuple(map(list, zip(*rows, strict=True))) if rows else ([],) * 7
+
+
+def _prices(contract: Contract, pricing: Contract, award: str, tariff: date | None) -> dict[str, Price]:
+    """Return a tariff's prices: those of a month's re-rating before those of the contract."""
+    both = (contract, pricing)
+    found = [each for source in both for each in source.tariffs_by_award.get(award, ()) if each.valid_from == tariff]
+    return {item: price for each in found for item, price in each.prices.items()}

@@ -13,6 +13,7 @@ from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.model import Contract, Price
 from services.contract.money import ZERO, add, subtract
 from services.contract.tariff import charge
+from services.contract.tariff.percentage import Percentage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Charge:
     currency: str | None = None
     rate: Decimal | None = None
     currency_amount: Decimal | None = None
+    is_fee: bool = False
 
 
 def meters_of(contract: Contract, keys: Iterable[ChargeKey]) -> list[MeterKey]:
@@ -53,7 +55,8 @@ def charges(
 
 
 def _charge(price: Price, key: ChargeKey, meter: MeterKey, before: Decimal, after: Decimal) -> Charge:
-    made = Charge(key, meter, before, subtract(after, before), charge(price, before, after))
+    is_fee = isinstance(price.model, Percentage)
+    made = Charge(key, meter, before, subtract(after, before), charge(price, before, after), is_fee=is_fee)
     if price.currency is None:
         return made
     difference = subtract(price.in_currency(after), price.in_currency(before))

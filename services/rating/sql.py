@@ -68,9 +68,10 @@ with {_USES}, closed as (
               select provider, corrects from incoming join uses using (use) where corrects is not null))
     returning event.batch_no, event.position
 )
-select use.award, use.subject, use.item, use.month, use.tariff,
+select billing.award, billing.subject, billing.item, billing.month, billing.tariff,
        sum(rating.billed(quantity, minimum, increment)) as quantity
-from closed join rating.usage using (batch_no, position) join rating.use using (use_no)
+from closed join rating.usage using (batch_no, position)
+     join rating.billing on billing.use_no = usage.use_no and usage.time >= begins and usage.time < ends
 group by 1, 2, 3, 4, 5
 """
 
@@ -116,6 +117,15 @@ with {_USES}, kept as (
 """
 KEEP_USAGE = f"""{_KEEP_USAGE}
 select use, count(*) as events, sum(quantity) as quantity from incoming group by use
+"""
+# The same where months were re-rated: an event's time says under which tariff it falls, and what it is billed for.
+KEEP_REBILLED_USAGE = f"""{_KEEP_USAGE}
+select use, billing.tariff, count(*) as events,
+       sum(rating.billed(quantity, billing.minimum, billing.increment)) as quantity
+from incoming join uses using (use) join rating.billing
+     on billing.use_no = uses.use_no and timestamptz 'epoch' + time * interval '1 microsecond' >= begins
+        and timestamptz 'epoch' + time * interval '1 microsecond' < ends
+group by use, billing.tariff
 """
 # The same where a tariff rounds what an event is billed for.
 KEEP_ROUNDED_USAGE = f"""{_KEEP_USAGE}
@@ -164,10 +174,12 @@ TAKE_RERATING = "select pg_advisory_xact_lock(hashtext('rerating'))"
 
 COUNT_BATCH = "update rating.batch set rated = $2, repeats = $3, conflicts = $4 where batch_no = $1"
 
+# A re-rating may have charged a key twice: what was taken back from one meter and put on another.
 STORED_CHARGES = """
-select award, item, month, tariff, subject, quantity, amount
+select award, item, month, tariff, subject, sum(quantity) as quantity, sum(amount) as amount
 from rating.charge join rating.batch using (batch_no)
 where batch = $1
+group by award, item, month, tariff, subject
 order by award, item, month, tariff, subject
 """
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of
-from services.contract.fees import fee_quantities, is_fee
+from services.contract.fees import fee_quantities
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import month_of, months_between
@@ -181,13 +181,13 @@ async def _rate_new(
     *,
     cancels: bool,
 ) -> Rated:
-    is_rounded = any(use[-2:] != _NO_ROUNDING for use in uses)
-    kept = await connection.fetch(sql.KEEP_ROUNDED_USAGE if is_rounded else sql.KEEP_USAGE, batch_no, numbers)
+    kept = await connection.fetch(_keeping(contract, uses), batch_no, numbers)
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     taken: Counter[str] = Counter()
     for row in kept:
         use = uses[row["use"] - 1]
-        quantities[_charge_key(use)] = add(quantities[_charge_key(use)], row["quantity"])
+        key = _charge_key(use, row)
+        quantities[key] = add(quantities[key], row["quantity"])
         taken[use[0]] += row["events"]
     if taken.total() + len(seen) != batch["events"]:
         raise ValueError(
@@ -200,7 +200,7 @@ async def _rate_new(
             key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
             quantities[key] = subtract(quantities[key], row["quantity"])
     made = await _charge_with_fees(connection, contract, quantities)
-    await keep_charges(connection, batch_no, contract, batch["version"], made)
+    await keep_charges(connection, batch_no, batch["version"], made)
     conflicts = [_conflict(row) for row in seen if row["conflict"]]
     repeats = len(seen) - len(conflicts)
     await connection.execute(sql.COUNT_BATCH, batch_no, taken.total(), repeats, len(conflicts))
@@ -260,14 +260,12 @@ def _columns(meters: Mapping[MeterKey, Decimal]) -> list[list[Any]]:
     return [award, item, month, [date.fromisoformat(day) for day in tariff], scope]
 
 
-async def keep_charges(
-    connection: Connection, batch_no: int, contract: Contract, version: int, made: list[Charge]
-) -> None:
+async def keep_charges(connection: Connection, batch_no: int, version: int, made: list[Charge]) -> None:
     """Copy the charges in; their codes have no character that means something to COPY."""
     rows = "".join(
         f"{batch_no}\t{version}\t{each.key.award}\t{each.key.item}\t{each.key.month}\t{each.key.tariff}"
         f"\t{each.key.subject}\t{each.meter.scope}\t{plain(each.before)}\t{plain(each.quantity)}\t{plain(each.amount)}"
-        f"\t{is_fee(contract, each.key)}\t{each.currency or _NULL}\t{_text(each.rate)}\t{_text(each.currency_amount)}\n"
+        f"\t{each.is_fee}\t{each.currency or _NULL}\t{_text(each.rate)}\t{_text(each.currency_amount)}\n"
         for each in made
     )
     await copy_in(connection, "charge", sql.CHARGE_COLUMNS, rows.encode(), schema="rating")
@@ -301,6 +299,14 @@ def _use(contract: Contract, use: Mapping[str, str]) -> Use:
     return (*(use[name] for name in _USE_FIELDS), plain(price.minimum), plain(price.increment))
 
 
-def _charge_key(use: Use) -> ChargeKey:
+def _keeping(contract: Contract, uses: list[Use]) -> str:
+    """Return the cheapest statement that keeps usage of these uses and sums it up."""
+    if contract.rerated and any((award, month) in contract.rerated for _, award, _, _, _, month, *_ in uses):
+        return sql.KEEP_REBILLED_USAGE
+    return sql.KEEP_ROUNDED_USAGE if any(use[-2:] != _NO_ROUNDING for use in uses) else sql.KEEP_USAGE
+
+
+def _charge_key(use: Use, kept: asyncpg.Record) -> ChargeKey:
     _, award, subject, item, _, month, tariff, _, _ = use
-    return ChargeKey(award, item, month, tariff, subject)
+    rebilled = kept.get("tariff")
+    return ChargeKey(award, item, month, rebilled.isoformat() if rebilled else tariff, subject)

@@ -1,25 +1,25 @@
 """What a re-rating changes.
 
-Law: what is charged in the end is the price of the same quantities under the right prices; the difference to what was
-charged is all that is posted, and both stay to be explained.
+Law: what is charged in the end is the price of the month's usage under the right contract; the difference to what was
+charged is all that is posted, and both stay to be explained. Where usage moves to another meter, because its tariff has
+another date, or others are metered together, what was charged is taken back there and charged anew.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey, price_of
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.fees import is_fee
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, plain
+from services.contract.money import ZERO, add, opposite, subtract
 from services.contract.months import first_day, next_month
 from services.contract.problems import Problem
-from services.contract.succession import stretches
+from services.contract.succession import Stretch, stretches
 from services.invoicing.post import minus
-from services.invoicing.settle import NOTHING, Share, amounts, settle
+from services.invoicing.settle import NOTHING, Share, amounts, meter_parts, settle
 
 
 class Change(NamedTuple):
@@ -33,22 +33,45 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Charged:
+    """What a key was charged so far; where that was in another currency, `in_currency` is how much of it."""
+
+    share: Share
+    currency: str | None = None
+    in_currency: Decimal = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """By how much a charge moves a meter; `before` is the quantity that the key was charged for there so far."""
+
+    key: ChargeKey
+    meter: MeterKey
+    before: Decimal
+    share: Share
+    currency: str | None = None
+    rate: Decimal | None = None
+    in_currency: Decimal = ZERO
+    is_fee: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A month's difference: `moved` by charge, for the books, and `changes` by institution and item, for people.
 
-    `before` is the quantity that each of the moved was charged for so far.
+    `rebilled` are the awards of which events count otherwise than before: under another tariff, or rounded.
     """
 
     month: str
     awards: tuple[str, ...]
-    moved: dict[ChargeKey, Share]
-    before: dict[ChargeKey, Decimal]
+    rebilled: tuple[str, ...]
+    moved: list[Moved]
     changes: list[Change]
 
 
-def problems(agreed: Contract, fixed: Contract, month: str, charged: Collection[ChargeKey]) -> list[Problem]:
-    """Return why charges of a month can't be priced under another contract."""
-    found = [
+def problems(agreed: Contract, fixed: Contract) -> list[Problem]:
+    """Return why nothing can be priced under another contract."""
+    return [
         Problem(f"contract.{name}", repr(new), f"{old!r}, as it was applied")
         for name, old, new in (
             ("code", agreed.code, fixed.code),
@@ -57,56 +80,119 @@ def problems(agreed: Contract, fixed: Contract, month: str, charged: Collection[
         )
         if old != new
     ]
-    days = (first_day(month), first_day(next_month(month)))
-    for award in sorted({key.award for key in charged}):
-        if stretches(fixed, award, days) != stretches(agreed, award, days):
-            wanted = "tariffs that begin on the same days: a re-rating corrects prices, not when they hold"
-            found.append(Problem(f"tariffs[{award}]", f"other tariffs in {month}", wanted))
-    return found or list(dict.fromkeys(problem for key in charged for problem in _of_price(agreed, fixed, key)))
 
 
-def _of_price(agreed: Contract, fixed: Contract, key: ChargeKey) -> list[Problem]:
-    place = f"tariffs[{key.award} {key.tariff}].prices[{key.item}]"
-    tariff = date.fromisoformat(key.tariff)
-    if not fixed.has_price(key.award, key.item, tariff):
-        return [Problem(place, "nothing", f"a price: it was charged in {key.month}")]
-    before, after = price_of(agreed, key), fixed.price(key.award, key.item, tariff)
-    wanted = "a re-rating changes neither who is metered together nor how much an event is billed for"
-    return [
-        Problem(f"{place}.{name}", str(new), f"{old}: {wanted}")
-        for name, old, new in (
-            ("scope", before.scope, after.scope),
-            ("minimum", plain(before.minimum), plain(after.minimum)),
-            ("increment", plain(before.increment), plain(after.increment)),
-        )
-        if old != new
-    ]
+def rebilled(agreed: Contract, fixed: Contract, month: str, awards: Collection[str]) -> list[str]:
+    """Return the awards of which events of a month count otherwise under another contract."""
+    return [each for each in awards if not _bill_alike(_billing(agreed, each, month), _billing(fixed, each, month))]
 
 
-def plan(agreed: Contract, fixed: Contract, month: str, award: str | None, charged: Mapping[ChargeKey, Share]) -> Plan:
-    """Price a month's usage again, of one award or of all; `charged` is all that the month was charged so far."""
-    mine = {key: share for key, share in charged.items() if award in {None, key.award}}
-    usage = {key: share.quantity for key, share in mine.items() if not is_fee(agreed, key)}
-    owed = amounts(fixed, usage)
-    moved = {
-        key: difference
-        for key in sorted(owed.keys() | mine.keys())
-        if (difference := minus(owed.get(key, NOTHING), mine.get(key, NOTHING))) != NOTHING
+def plan(
+    agreed: Contract,
+    fixed: Contract,
+    month: str,
+    charged: Mapping[ChargeKey, Charged],
+    usage: Mapping[ChargeKey, Decimal],
+    awards: Collection[str],
+) -> Plan:
+    """Price usage of some awards again, which is all of the month's; `charged` is what was, of all awards."""
+    mine = {key: each for key, each in charged.items() if key.award in awards}
+    owed = _owed(fixed, usage)
+    moved = [each for key in sorted(owed.keys() | mine.keys()) for each in _moves(agreed, fixed, key, mine, owed)]
+    changed = tuple(sorted({each.key.award for each in moved}))
+    then = replace(agreed, rerated={**agreed.rerated, **{(each, month): fixed for each in changed}})
+    now = {key: each.share.quantity for key, each in charged.items() if not is_fee(agreed, key)}
+    others = {key: quantity for key, quantity in now.items() if key.award not in changed}
+    anew = {key: quantity for key, quantity in usage.items() if key.award in changed}
+    changes = _changes(_totals(agreed, month, now, changed), _totals(then, month, others | anew, changed))
+    return Plan(month, changed, tuple(rebilled(agreed, fixed, month, changed)), moved, changes)
+
+
+Billing = dict[Stretch, dict[str, tuple[Decimal, Decimal]]]
+"""The stretches of a month under one tariff each, and what an event is billed for there, by item."""
+
+
+def _bill_alike(old: Billing, new: Billing) -> bool:
+    """Tell whether the same tariffs hold at the same times, and bill for the same of what both price."""
+    return old.keys() == new.keys() and all(
+        new[each][item] == billed for each, items in old.items() for item, billed in items.items() if item in new[each]
+    )
+
+
+def _billing(contract: Contract, award: str, month: str) -> Billing:
+    pricing = contract.rerated.get((award, month), contract)
+    span = (first_day(month), first_day(next_month(month)))
+    tariffs = {tariff.valid_from: tariff for tariff in pricing.tariffs_by_award.get(award, ())}
+    return {
+        each: {item: (price.minimum, price.increment) for item, price in tariffs[each.tariff].prices.items()}
+        for each in stretches(pricing, award, span)
+        if each.tariff is not None
     }
-    awards = tuple(sorted({key.award for key in moved}))
-    then = replace(agreed, rerated={**agreed.rerated, **{(each, month): fixed for each in awards}})
-    before = {key: mine.get(key, NOTHING).quantity for key in moved}
-    return Plan(month, awards, moved, before, _changes(month, agreed, then, charged, awards))
 
 
-def _changes(
-    month: str, now: Contract, then: Contract, charged: Mapping[ChargeKey, Share], awards: Collection[str]
-) -> list[Change]:
-    sums: dict[tuple[str, str, str], list[Decimal]] = defaultdict(lambda: [ZERO, ZERO])
-    for side, contract in enumerate((now, then)):
-        usage = {key: share.quantity for key, share in charged.items() if not is_fee(now, key)}
-        for key, share in settle(contract, month, usage).items():
-            if key.award in awards:
-                place = (key.institution, key.award, key.item)
-                sums[place][side] = add(sums[place][side], share.amount)
-    return [Change(*place, *both) for place, both in sorted(sums.items()) if both[0] != both[1]]
+def _owed(fixed: Contract, usage: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Charged]:
+    """Return what usage and the fees on it come to, each also in its own currency."""
+    shares = amounts(fixed, usage)
+    meters: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
+    for key, share in shares.items():
+        if price_of(fixed, key).currency:
+            meters[meter_of(fixed, key)][key.subject] = share.quantity
+    parts = {meter: meter_parts(price_of(fixed, meter).in_currency, uses) for meter, uses in meters.items()}
+    return {
+        key: Charged(share, price_of(fixed, key).currency, parts.get(meter_of(fixed, key), {}).get(key.subject, ZERO))
+        for key, share in shares.items()
+    }
+
+
+def _moves(
+    agreed: Contract,
+    fixed: Contract,
+    key: ChargeKey,
+    charged: Mapping[ChargeKey, Charged],
+    owed: Mapping[ChargeKey, Charged],
+) -> Iterator[Moved]:
+    """Yield what moves under a key: the difference on its meter, or all of it from one meter to another."""
+    old, new = charged.get(key), owed.get(key)
+    old_meter = meter_of(agreed, key) if old else None
+    new_meter = meter_of(fixed, key) if new else None
+    if old and new and new_meter and (old_meter, old.currency) == (new_meter, new.currency):
+        difference = minus(new.share, old.share)
+        if difference != NOTHING:
+            price = price_of(fixed, key)
+            in_currency = subtract(new.in_currency, old.in_currency)
+            yield Moved(
+                key, new_meter, old.share.quantity, difference, price.currency, price.rate, in_currency,
+                is_fee(fixed, key),
+            )  # fmt: skip
+        return
+    if old and old_meter and old.share != NOTHING:
+        back = minus(NOTHING, old.share)
+        rate = price_of(agreed, key).rate
+        yield Moved(
+            key, old_meter, old.share.quantity, back, old.currency, rate, opposite(old.in_currency),
+            is_fee(agreed, key),
+        )  # fmt: skip
+    if new and new_meter and new.share != NOTHING:
+        price = price_of(fixed, key)
+        yield Moved(
+            key, new_meter, ZERO, new.share, price.currency, price.rate, new.in_currency, is_fee(fixed, key)
+        )  # fmt: skip
+
+
+def _totals(
+    contract: Contract, month: str, usage: Mapping[ChargeKey, Decimal], awards: Collection[str]
+) -> dict[tuple[str, str, str], Decimal]:
+    sums: dict[tuple[str, str, str], Decimal] = defaultdict(lambda: ZERO)
+    for key, share in settle(contract, month, usage).items():
+        if key.award in awards:
+            place = (key.institution, key.award, key.item)
+            sums[place] = add(sums[place], share.amount)
+    return sums
+
+
+def _changes(now: Mapping[tuple[str, str, str], Decimal], then: Mapping[tuple[str, str, str], Decimal]) -> list[Change]:
+    return [
+        Change(*place, now.get(place, ZERO), then.get(place, ZERO))
+        for place in sorted(now.keys() | then.keys())
+        if now.get(place, ZERO) != then.get(place, ZERO)
+    ]

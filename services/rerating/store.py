@@ -6,29 +6,45 @@ Rating holds a lock for every batch that is taken here alone, so that no batch i
 import hashlib
 import uuid
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
+import asyncpg
+
 from services import contract_store
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
+from services.contract.charges import ChargeKey, MeterKey
+from services.contract.fees import is_fee
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
+from services.contract.months import first_day, midnight, next_month
+from services.contract.problems import Problem
+from services.contract.succession import stretches
 from services.contract_store import ContractError, StoredContract
-from services.invoicing.settle import Share
+from services.invoicing.settle import NOTHING, Share
+from services.invoicing.used import Unpriced, quantities
 from services.kafka import Message
 from services.postgres import Connection
 from services.rating import sql
 from services.rating.message import charge_message
 from services.rating.meter import Charge
 from services.rating.store import keep_charges, move_meters, price_meters, stored_charges
-from services.rerating.plan import Plan, plan, problems
+from services.rerating.plan import Charged, Moved, Plan, plan, problems, rebilled
 
 _CHARGED = """
-select award, item, month, tariff, subject, sum(quantity) as quantity, sum(amount) as amount
-from rating.charge where month = $1 group by award, item, month, tariff, subject
+select award, item, month, tariff, subject, sum(quantity) as quantity, sum(amount) as amount, currency,
+       coalesce(sum(currency_amount), 0) as in_currency
+from rating.charge where month = $1 group by award, item, month, tariff, subject, currency
 """
 _ENTER = "insert into contract.rerating (sha256, file, batch) values ($1, $2, $3) returning rerating"
 _ENTER_AWARDS = "insert into contract.rerated (rerating, award, month) select $1, unnest($2::text[]), $3"
+_ENTER_REBILLED = """
+insert into rating.rebilled (rerating, award, item, month, decided, begins, ends, tariff, minimum, increment)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+_REBILLED_BEFORE = "select distinct award from rating.rebilled where month = $1"
+_EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _ENTER_BATCH = """
 insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, now(), 0) returning batch_no
 """
@@ -43,19 +59,64 @@ async def look(connection: Connection, text: str, month: str, award: str | None)
     stored = await contract_store.newest(connection)
     if stored is None:
         raise LookupError("no contract is applied yet: run `plafond contract apply FILE`")
-    fixed = load(text)
+    agreed, fixed = stored.contract, load(text)
     if not isinstance(fixed, Contract):
         raise ContractError(fixed)
-    charged = {
-        ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"]): Share(
-            row["quantity"], row["amount"]
-        )
-        for row in await connection.fetch(_CHARGED, month)
-    }
-    mine = [key for key in charged if award in {None, key.award}]
-    if found := problems(stored.contract, fixed, month, mine):
+    if found := problems(agreed, fixed):
         raise ContractError(found)
-    return stored, plan(stored.contract, fixed, month, award, charged)
+    charged = _charged(await connection.fetch(_CHARGED, month))
+    awards = sorted({key.award for key in charged if award in {None, key.award}})
+    usage = await _usage(connection, agreed, fixed, month, awards, charged)
+    return stored, plan(agreed, fixed, month, charged, usage, awards)
+
+
+def _charged(rows: Iterable[asyncpg.Record]) -> dict[ChargeKey, Charged]:
+    """Return what each key was charged, if there is anything left of it: a re-rating may have taken it back."""
+    charged: dict[ChargeKey, Charged] = {}
+    for row in rows:
+        key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
+        share = Share(row["quantity"], row["amount"])
+        if share == NOTHING:
+            continue
+        if key in charged:
+            raise ValueError(f"{'/'.join(key)} is charged in {charged[key].currency} and in {row['currency']} at once")
+        charged[key] = Charged(share, row["currency"], row["in_currency"])
+    return charged
+
+
+async def _usage(
+    connection: Connection,
+    agreed: Contract,
+    fixed: Contract,
+    month: str,
+    awards: Sequence[str],
+    charged: Mapping[ChargeKey, Charged],
+) -> dict[ChargeKey, Decimal]:
+    """Return the awards' usage as the right contract counts it: from the charges, or from events where that differs."""
+    anew = rebilled(agreed, fixed, month, awards)
+    usage = {
+        key: each.share.quantity
+        for key, each in charged.items()
+        if key.award in awards and key.award not in anew and not is_fee(agreed, key)
+    }
+    found = {Unpriced(key.award, key.item, key.subject, ZERO) for key in usage if not _is_priced(fixed, key)}
+    if anew:
+        used, unpriced = await quantities(connection, fixed, [month])
+        usage |= {key: quantity for key, quantity in used.get(month, {}).items() if key.award in anew}
+        found |= {each for each in unpriced if each.award in anew}
+    if found:
+        raise ContractError(
+            [
+                Problem(f"tariffs[{each.award}].prices[{each.item}]", "nothing", f"a price: {each.subject} used it")
+                for each in sorted(found, key=lambda each: (each.award, each.item, each.subject))
+            ]
+        )
+    return usage
+
+
+def _is_priced(fixed: Contract, key: ChargeKey) -> bool:
+    tariff = date.fromisoformat(key.tariff)
+    return key.subject in fixed.subjects and fixed.has_price(key.award, key.item, tariff)
 
 
 async def post(connection: Connection, text: str, month: str, award: str | None) -> Plan:
@@ -83,16 +144,52 @@ async def _enter(connection: Connection, stored: StoredContract, text: str, made
     number = await connection.fetchval(_ENTER, hashlib.sha256(text.encode()).digest(), text, batch)
     await connection.execute(_ENTER_AWARDS, number, list(made.awards), made.month)
     contract = await contract_store.load_version(connection, stored.version)
+    if rows := await _rebilled(connection, stored.contract, contract, made):
+        await connection.executemany(_ENTER_REBILLED, [(number, *row) for row in rows])
     batch_no = await connection.fetchval(_ENTER_BATCH, batch, stored.version)
-    charges = [_charge(contract, key, made.before[key], share) for key, share in made.moved.items()]
     moves: dict[MeterKey, Decimal] = defaultdict(lambda: ZERO)
-    for each in charges:
-        moves[each.meter] = add(moves[each.meter], each.quantity)
+    for each in made.moved:
+        moves[each.meter] = add(moves[each.meter], each.share.quantity)
     await move_meters(connection, moves)
+    charges = [_charge(each) for each in made.moved]
     await price_meters(connection, charges)
-    await keep_charges(connection, batch_no, contract, stored.version, charges)
+    await keep_charges(connection, batch_no, stored.version, charges)
 
 
-def _charge(contract: Contract, key: ChargeKey, before: Decimal, share: Share) -> Charge:
-    price = price_of(contract, key)
-    return Charge(key, meter_of(contract, key), before, share.quantity, share.amount, price.currency, price.rate)
+async def _rebilled(
+    connection: Connection, agreed: Contract, contract: Contract, made: Plan
+) -> list[tuple[str, str, str, date, datetime, datetime, date, Decimal, Decimal]]:
+    """Return how events count from now on, where that is not, or was not, as it was decided when they came.
+
+    By award, item and the tariff that was decided on: from when until when another one holds, and what it bills for.
+    """
+    before = {row["award"] for row in await connection.fetch(_REBILLED_BEFORE, made.month)}
+    span = (first_day(made.month), first_day(next_month(made.month)))
+    rows = []
+    for award in sorted({*made.rebilled, *(before & set(made.awards))}):
+        fixed = contract.rerated[award, made.month]
+        now = [each for each in stretches(fixed, award, span) if each.tariff is not None]
+        in_force = {each.tariff for each in stretches(agreed, award, span)}
+        decided = [each for each in agreed.tariffs_by_award[award] if each.valid_from in in_force]
+        for each_item in ((each, item) for each in decided for item in each.metered):
+            tariff, item = each_item
+            if not all(fixed.has_price(award, item, each.tariff) for each in now if each.tariff):
+                continue
+            for place, each in enumerate(now):
+                assert each.tariff is not None, "others are left out"
+                price = fixed.price(award, item, each.tariff)
+                begins = _EVER if place == 0 else midnight(each.begins, contract.zone)
+                ends = _NEVER if place == len(now) - 1 else midnight(each.ends, contract.zone)
+                rows.append(
+                    (award, item, made.month, tariff.valid_from, begins, ends, each.tariff, price.minimum,
+                     price.increment)
+                )  # fmt: skip
+    return rows
+
+
+def _charge(moved: Moved) -> Charge:
+    in_currency = moved.in_currency if moved.currency else None
+    return Charge(
+        moved.key, moved.meter, moved.before, moved.share.quantity, moved.share.amount, moved.currency, moved.rate,
+        in_currency, moved.is_fee,
+    )  # fmt: skip
