@@ -13,9 +13,10 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from services.commands.contract_file import contract_in
-from services.contract.model import Award, Contract, Price, Tariff
+from services.contract.model import Award, Contract, Tariff
 from services.contract.money import ZERO, add, plain
 from services.contract.months import midnight, month_of
+from services.contract.price import Price
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import Step, charge

@@ -7,8 +7,9 @@ charged. A `MeterKey` is what runs up together to reach the tiers: all charge ke
 from datetime import date
 from typing import NamedTuple
 
-from services.contract.model import Contract, Price, Scope, payer
+from services.contract.model import Contract, payer
 from services.contract.months import first_day, midnight
+from services.contract.price import Price, Scope
 from services.contract.tariff.reserved import EVERYONE
 
 

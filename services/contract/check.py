@@ -9,9 +9,10 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from services.contract.commitments import Minimum, Prepaid
-from services.contract.model import AllocationKey, Award, Contract, Phase, Scope
+from services.contract.model import AllocationKey, Award, Contract, Phase
 from services.contract.money import plain, total
 from services.contract.months import month_of
+from services.contract.price import Scope
 from services.contract.problems import Problem, one_of
 from services.contract.tariff.reserved import EVERYONE
 

@@ -6,40 +6,18 @@ defined, no tariffs of an award begin on the same day, and every weight adds up.
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
-from typing import Self
 from zoneinfo import ZoneInfo
 
 from services.contract.commitments import Minimum, Prepaid
-from services.contract.money import (
-    CURRENCY_DIGITS,
-    HUNDRED,
-    PRICE_DIGITS,
-    ZERO,
-    add,
-    multiply,
-    plain,
-    quotient,
-    round_half_up,
-    started,
-    subtract,
-)
+from services.contract.money import CURRENCY_DIGITS
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
-from services.contract.tariff import ChargeModel, Monthly, Step
+from services.contract.price import Price
 from services.contract.tariff.percentage import Rounds
-from services.contract.tariff.reserved import EVERYONE, Reserved
-
-
-class Scope(StrEnum):
-    """Whose quantities run up the same meter, and so reach its tiers together."""
-
-    INSTITUTION = "institution"
-    DEPARTMENT = "department"
-    CONTRACT = "contract"
 
 
 class AllocationKey(StrEnum):
@@ -117,99 +95,6 @@ class Award:
     providers: tuple[str, ...]
     ceiling: Decimal | None
     regions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """One item's price in a tariff: a charge model, and what goes before it.
-
-    `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
-    The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
-    list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
-    of the contract's currency buys, and known once the month is. An event is billed for at least the `minimum`, and for
-    whole `increment`s, where they are not zero.
-    """
-
-    item: str
-    scope: Scope
-    model: ChargeModel
-    free: Decimal = ZERO
-    percent_of_list: Decimal = HUNDRED
-    currency: str | None = None
-    rate: Decimal | None = None
-    minimum: Decimal = ZERO
-    increment: Decimal = ZERO
-    reserved: Mapping[str, Reserved] = field(default_factory=dict)
-    reservation: Reserved | None = None
-
-    def on_meter(self, scope: str) -> Self:
-        """Return the price as it is on the meter of a scope, with what is reserved there."""
-        return replace(self, reservation=self.reserved.get(scope)) if self.reserved else self
-
-    def billed(self, quantity: Decimal) -> Decimal:
-        """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
-        size = quantity.copy_abs()
-        if self.increment:
-            size = multiply(started(size, self.increment), self.increment)
-        return max(size, self.minimum).copy_sign(quantity) if quantity else quantity
-
-    def in_month(self, month: str, rate: Decimal | None = None) -> Self:
-        """Return the price as it is in a month like 2016-02, in which its currency has a rate."""
-        model = self.model.in_month(month) if isinstance(self.model, Monthly) else self.model
-        return self if model is self.model and rate is None else replace(self, model=model, rate=rate)
-
-    def amount(self, quantity: Decimal) -> Decimal:
-        """Return the price of a cumulative quantity in the contract's currency; nothing costs nothing.
-
-        Exact, but a conversion is rounded half up to 12 decimals. Raises ValueError where the rate is missing.
-        """
-        return self._converted(self.in_currency(quantity))
-
-    def due(self, quantity: Decimal) -> Decimal:
-        """Return what a month's quantity comes to at the close: its price, and what was reserved and is unused."""
-        unused = self.reservation.unused(quantity) if self.reservation else ZERO
-        return self._converted(add(self.in_currency(quantity), unused))
-
-    def in_currency(self, quantity: Decimal) -> Decimal:
-        """Return the price of a cumulative quantity in the price's own currency, exact."""
-        if self.reservation is None:
-            return self.model.amount(subtract(quantity, self._without_charge(quantity)))
-        used = self.reservation.used(quantity)
-        rest = subtract(quantity, used)
-        beyond = self.model.amount(subtract(rest, self._without_charge(rest)))
-        return add(multiply(used, self.reservation.price), beyond)
-
-    def steps(self, quantity: Decimal) -> list[Step]:
-        """Return the reckoning of `in_currency`, line by line; the lines add up to it."""
-        steps = [self.reservation.step(quantity)] if self.reservation else []
-        rest = subtract(quantity, self.reservation.used(quantity)) if self.reservation else quantity
-        free = self._without_charge(rest)
-        if self.free:
-            steps.append(Step(f"free, up to {plain(self.free)}", free, ZERO, ZERO))
-        return steps + self.model.steps(subtract(rest, free))
-
-    def brief(self) -> str:
-        """Return the price in one line, for a price list."""
-        free = f"{plain(self.free)} free, then " if self.free else ""
-        listed = "" if self.percent_of_list == HUNDRED else f" ({plain(self.percent_of_list)} % of the list)"
-        currency = f" {self.currency}" if self.currency else ""
-        least = f", at least {plain(self.minimum)} an event" if self.minimum else ""
-        parts = f", in started {plain(self.increment)}" if self.increment else ""
-        reserved = "".join(
-            f"; {plain(each.quantity)} reserved{f' for {payer}' if payer != EVERYONE else ''} at {plain(each.price)}"
-            for payer, each in self.reserved.items()
-        )
-        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}"
-
-    def _converted(self, amount: Decimal) -> Decimal:
-        if self.currency is None:
-            return amount
-        if self.rate is None:
-            raise ValueError(f"a price in {self.currency} depends on the month's rate")
-        return round_half_up(quotient(amount, self.rate), PRICE_DIGITS)
-
-    def _without_charge(self, quantity: Decimal) -> Decimal:
-        return max(ZERO, min(quantity, self.free))
 
 
 @dataclass(frozen=True, slots=True)

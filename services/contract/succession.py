@@ -9,7 +9,8 @@ from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.contract.model import Contract, Price
+from services.contract.model import Contract
+from services.contract.price import Price
 from services.contract.problems import Problem
 
 

@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 from services.contract.charges import ChargeKey
-from services.contract.model import Contract, Price
+from services.contract.model import Contract
 from services.contract.months import first_day, midnight, next_month
+from services.contract.price import Price
 from services.contract.succession import stretches
 from services.postgres import Connection
 

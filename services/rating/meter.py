@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
-from services.contract.model import Contract, Price
+from services.contract.model import Contract
 from services.contract.money import ZERO, add, subtract
+from services.contract.price import Price
 from services.contract.tariff import charge
 from services.contract.tariff.percentage import Percentage
 

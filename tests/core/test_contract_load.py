@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from services.contract.check import check
 from services.contract.load import FILE_BYTES_MAX, load
-from services.contract.model import AllocationKey, Contract, Scope
+from services.contract.model import AllocationKey, Contract
 from services.contract.money import total
+from services.contract.price import Scope
 from services.contract.problems import Problem
 from tests.conftest import SMALL
 

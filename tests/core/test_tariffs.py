@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.model import Price, Scope
 from services.contract.money import ZERO, multiply, total
+from services.contract.price import Price, Scope
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import ChargeModel, Step, charge

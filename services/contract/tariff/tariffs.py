@@ -6,8 +6,9 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.model import Price, Scope, Tariff
+from services.contract.model import Tariff
 from services.contract.money import CURRENCY_DIGITS, HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
+from services.contract.price import Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
