@@ -1,12 +1,14 @@
 """plafond bench: how much the system takes, what it costs, and how that compares."""
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from aiokafka.errors import KafkaError
 
+from services.bench.repricing import Repricing, run_repricing
 from services.bench.run import Figures, machine, run_bench
 from services.commands.stack import empty, stages
 from services.output import Column, console, fail, show, write_json
@@ -25,6 +27,9 @@ def bench_command(
     events: Annotated[int, typer.Option(min=1_000, help="Events for the pipeline and the limit.")] = 5_000_000,
     stored: Annotated[int, typer.Option(min=0, help="Events that are in the tables before.")] = 0,
     seconds: Annotated[float, typer.Option(min=1, help="How long each steady load lasts.")] = 20,
+    repricing: Annotated[
+        int, typer.Option(min=0, help="Instead: price a month of so many stored events again.", metavar="EVENTS")
+    ] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.", metavar="FILE")
     ] = None,
@@ -38,25 +43,42 @@ def bench_command(
     minutes on two cores.
 
     Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`,
-    `plafond bench --stored 50000000`
+    `plafond bench --stored 50000000`, `plafond bench --repricing 30000000`
     """
     empty(folder)
+    figures: Figures | Repricing
     try:
         with stages() as stage:
-            figures = run_bench(folder, events, stored, seconds, stage)
+            if repricing:
+                figures = run_repricing(folder, repricing, stage)
+            else:
+                figures = run_bench(folder, events, stored, seconds, stage)
     except (StackError, OSError, KafkaError, RuntimeError, asyncio.IncompleteReadError) as error:
         fail(str(error) or repr(error), 3)
     empty(folder)
     if json_file is not None:
-        write_json(json_file, _json(figures) | {"stored": stored})
-    _print(figures)
+        data = asdict(figures) if isinstance(figures, Repricing) else _json(figures, stored)
+        write_json(json_file, {"machine": machine(), **data})
+    if isinstance(figures, Repricing):
+        _print_repricing(figures)
+    else:
+        _print(figures)
 
 
-def _json(figures: Figures) -> dict[str, Any]:
+def _print_repricing(figures: Repricing) -> None:
+    console.print(machine(), highlight=False, soft_wrap=True)
+    rows = [
+        _row("from its meters, seconds", f"{figures.from_meters:.1f}", "< 10", figures.from_meters < 10),
+        _row("from its events, seconds", f"{figures.from_events:.1f}", "< 300", figures.from_events < 300),
+    ]
+    show(rows, _COLUMNS, title=f"\nA month of {figures.events:,} events and {figures.charges:,} charges, priced again")
+
+
+def _json(figures: Figures, stored: int) -> dict[str, Any]:
     pipeline = figures.pipeline
     return {
-        "machine": machine(),
         "events": figures.events,
+        "stored": stored,
         "pipeline_events_per_second": pipeline.events_per_second,
         "limit_events_per_second": figures.limit.events_per_second,
         "naive_events_per_second": figures.naive,

@@ -199,7 +199,7 @@ async def _rate_new(
         for row in await connection.fetch(sql.CANCEL, batch_no, numbers):
             key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
             quantities[key] = subtract(quantities[key], row["quantity"])
-    made = await _charge_with_fees(connection, contract, quantities)
+    made = await charge_usage(connection, contract, quantities)
     await keep_charges(connection, batch_no, batch["version"], made)
     conflicts = [_conflict(row) for row in seen if row["conflict"]]
     repeats = len(seen) - len(conflicts)
@@ -213,7 +213,7 @@ def _conflict(row: asyncpg.Record) -> Conflict:
     return Conflict(row["provider"], row["id"], place, reason)
 
 
-async def _charge_with_fees(
+async def charge_usage(
     connection: Connection, contract: Contract, quantities: dict[ChargeKey, Decimal]
 ) -> list[Charge]:
     """Charge usage, then the fees on that, round by round: every worker locks meters in this order."""

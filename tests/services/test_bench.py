@@ -33,6 +33,20 @@ def test_a_small_benchmark(tmp_path: Path) -> None:
     assert not (tmp_path / "stack" / "state.json").exists()
 
 
+def test_a_month_is_priced_again(tmp_path: Path) -> None:
+    written = tmp_path / "repricing.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", "bench", "--repricing", "20000", "--json", str(written),
+         "--folder", str(tmp_path / "stack")],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(written.read_text())
+    assert (found["events"], found["charges"] > 5_000) == (20_000, True)
+    assert found["from_meters"] > 0
+    assert found["from_events"] > 0
+
+
 def test_the_usage_is_distinct_well_formed_and_as_much_as_asked_for() -> None:
     contract = load(CONTRACT.read_text("utf-8"))
     assert isinstance(contract, Contract)
