@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -10,15 +9,14 @@ import typer
 
 from services import contract_store
 from services.commands.contract_data import as_data, print_contract, summary
+from services.commands.dry_run import try_out
 from services.commands.rates import rates_command
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.load import FILE_BYTES_MAX, load
 from services.contract.model import Contract
-from services.contract.money import subtract
 from services.contract.problems import Problem
 from services.contract_store import ContractError, StoredContract, Version
-from services.invoicing.moves import Move, moves
-from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, show
 from services.postgres import Connection
 
 T = TypeVar("T")
@@ -31,10 +29,6 @@ OptionalDatabase = Annotated[
         "--database-url", envvar="PLAFOND_DATABASE_URL", help="PostgreSQL, like postgresql://user@host/plafond."
     ),
 ]
-_MOVES = [
-    Column("month", "month"), Column("institution", "institution"), Column("now", "now", right=True),
-    Column("then", "then", right=True), Column("difference", "difference", right=True),
-]  # fmt: skip
 _VERSIONS = [
     Column("version", "version", right=True), Column("code", "code"), Column("applied_at", "applied"),
     Column("applied_by", "by"), Column("sha256", "SHA-256", cut=True),
@@ -66,14 +60,15 @@ def apply_command(
     file: FileArgument,
     database_url: DatabaseOption,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show which statements of open months would move, and by how much.")
+        bool, typer.Option("--dry-run", help="Only show in which months, and for whom, what would move.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Store a contract file as the newest version, which services take up within seconds.
 
     A file with mistakes, or one that would change what was priced already, changes nothing (exit status 1); the same
-    file again makes no new version.
+    file again makes no new version. With --dry-run, what was priced is shown beside what it would cost: a re-rating
+    could post that.
 
     Examples:
 
@@ -83,7 +78,9 @@ def apply_command(
     """
     text = _text(file, as_json=as_json)
     if dry_run:
-        _try_out(file, text, database_url, as_json=as_json)
+        problems = _or_problems(file, lambda: try_out(file, text, database_url, as_json=as_json), as_json=as_json)
+        if problems:
+            _refuse(file, problems, as_json=False)
         return
 
     async def work(connection: Connection) -> StoredContract:
@@ -152,29 +149,6 @@ def versions_command(database_url: DatabaseOption, as_json: JsonOption = False) 
         for each in on_database(database_url, work)
     ]  # fmt: skip
     show(rows, _VERSIONS, title="Applied versions", as_json=as_json)
-
-
-def _try_out(file: str, text: str, database_url: str, *, as_json: bool) -> None:
-    """Show what applying a contract would move."""
-
-    async def work(connection: Connection) -> tuple[Contract, list[Move]]:
-        contract = await contract_store.check(connection, text)
-        newest = await contract_store.newest(connection)
-        return contract, [] if newest is None else await moves(connection, newest.contract, contract)
-
-    contract, found = _or_problems(file, lambda: on_database(database_url, work), as_json=as_json)
-    rows = [
-        {**asdict(each), "difference": subtract(each.then, each.now), "currency": contract.currency} for each in found
-    ]
-    if as_json:
-        print_json({"ok": True, "moves": rows})
-    elif not rows:
-        console.print(f"{file} can be applied; no statement moves", style="green", markup=False, highlight=False)
-    else:
-        money = ("now", "then", "difference")
-        shown = [row | {name: euros(row[name]) for name in money} for row in rows]
-        title = f"{file} can be applied, and would move {counted(len(rows), 'statement')}, {contract.currency}"
-        show(shown, _MOVES, title=title)
 
 
 def _text(file: str, *, as_json: bool) -> str:

@@ -170,7 +170,14 @@ async def test_a_dry_run_shows_whose_statements_would_move(pipeline: Pipeline, t
     draft.write_text(applied["file"])
     assert "no statement moves" in pipeline.command("contract", "apply", str(draft), "--dry-run")
     draft.write_text(applied["file"].replace('price = "0.05"', 'price = "0.04"', 1))
-    assert "as applied" in pipeline.command("contract", "apply", str(draft), "--dry-run", status=1)
+    said = pipeline.command("contract", "apply", str(draft), "--dry-run", status=1)
+    assert "as applied" in said
+    assert "what was priced would cost otherwise under it" in said
+    refused = json.loads(pipeline.command("contract", "apply", str(draft), "--dry-run", "--json", status=1))
+    assert refused["problems"]
+    [ep] = [each for each in refused["would_cost"] if each["institution"] == "EP"]
+    assert (ep["month"], ep["state"]) == (MARCH, "open")
+    assert Decimal(ep["difference"]) < 0
     assert len(pipeline.json("contract", "versions")) == versions
 
 

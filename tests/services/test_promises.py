@@ -100,6 +100,20 @@ async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pip
     assert await pipeline.audit() == []
 
 
+async def test_a_dry_run_shows_what_another_minimum_moves_in_closed_months(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "contract.toml"
+    path.write_text(CONTRACT.replace('amount = "50"', 'amount = "56"'))
+    moves = pipeline.json("contract", "apply", str(path), "--dry-run")["moves"]
+    differences = {(each["month"], each["state"]): Decimal(0) for each in moves}
+    for each in moves:
+        differences[each["month"], each["state"]] += Decimal(each["difference"])
+    # March had more than 56 in the end; July is the next to be closed.
+    assert differences == {
+        ("2016-04", "closed"): 6, ("2016-05", "closed"): 6, ("2016-06", "closed"): 6, ("2016-07", "open"): 6,
+    }  # fmt: skip
+    assert "goes on the next invoice" in pipeline.command("contract", "apply", str(path), "--dry-run")
+
+
 async def test_what_was_promised_can_not_vanish_from_the_contract(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "contract.toml"
     path.write_text(SMALL + ITEMS + RESERVED + MINIMUMS)
