@@ -78,23 +78,28 @@ def price_command(
         fail("give a --contract or a --tariff", 2)
     if (quantity is None) == (meters is None):
         fail("give a --quantity or --meters", 2)
-    if tariff is not None:
-        price, about = _of_a_month(_price_in(tariff), day.date() if day else None), dict[str, Any]()
-    else:
-        assert contract is not None, "checked above"
-        if award is None or item is None:
-            fail("with --contract, give the --award and the --item", 2)
-        price, about = _agreed(contract_in(contract), award, item, day.date() if day else None)
+    price, about = _chosen(contract, tariff, award, item, day.date() if day else None)
     price = _of_payer(price, payer)
     if meters is not None:
         _price_meters(price, meters, as_json=as_json)
         return
-    amounts = [_number("--quantity", quantity or ""), _number("--before", before)]
-    found = _priced(price, *amounts) | about
+    found = _priced(price, _number("--quantity", quantity or ""), _number("--before", before)) | about
     if as_json:
         print_json(found)
     else:
         _show(found)
+
+
+def _chosen(
+    contract: Path | None, tariff: Path | None, award: str | None, item: str | None, day: date | None
+) -> tuple[Price, dict[str, Any]]:
+    """Return the price in a file, or an item's in a contract and what that says around it."""
+    if tariff is not None:
+        return _of_a_month(_price_in(tariff), day), {}
+    assert contract is not None, "one of them is given"
+    if award is None or item is None:
+        fail("with --contract, give the --award and the --item", 2)
+    return _agreed(contract_in(contract), award, item, day)
 
 
 def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
