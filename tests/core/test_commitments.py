@@ -1,5 +1,6 @@
 """What is promised beyond single prices: reserved capacity, minimums, prepaid credit."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from decimal import Decimal
@@ -196,6 +197,34 @@ def test_prepaid_credit_is_drawn_before_anything_is_due_until_it_is_used_up():
     assert found["2016-04", "2/ALPHA", "credit", "EP"] == Decimal(40) - Decimal(30)
     assert found["2016-05", "2/ALPHA", "credit", "EP"] == Decimal(-10), "what was left"
     assert not [key for key in found if key[0] == "2016-06"]
+
+
+TARIFFS = (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8")
+
+
+def documented(table: str, item: str) -> tuple[Contract, list[list[str]]]:
+    """Return a contract with the example of a table of the documentation, and the rows of what it comes to."""
+    example, rows = re.findall(rf"```toml\n(\[\[{table}\]\].*?)```.*?\n\| ---[^\n]*\n(.*?)\n\n", TARIFFS, re.DOTALL)[0]
+    mine = contract(re.sub(r'"[\w.]+\.cta"', f'"{item}"', example.replace("2/CTA", "2/BETA")))
+    return mine, [[cell.strip().replace("−", "-") for cell in row.strip("|").split("|")] for row in rows.splitlines()]
+
+
+def test_a_years_minimum_is_as_documented():
+    mine, rows = documented("minimums", "short")
+    for used, due in rows:
+        made = committed(mine, YEAR, {("2016-06", "2/BETA"): {"EP": Decimal(used)}})
+        assert [share.amount for share in made.values()] == [Decimal(due)] * bool(Decimal(due))
+        assert {key.month for key in made} <= {"2016-12"}
+
+
+def test_prepaid_credit_is_drawn_as_documented():
+    mine, rows = documented("prepaid", "credit")
+    owed = {(month, "2/BETA"): {"EP": Decimal(row[1])} for month, row in zip(YEAR, rows, strict=False)}
+    made = {key.month: share.amount for key, share in committed(mine, YEAR, owed).items()}
+    assert made == {month: Decimal(row[2].rpartition("= ")[2]) for month, row in zip(YEAR, rows, strict=False)}
+    assert [Decimal(row[1]) + made[month] for month, row in zip(YEAR, rows, strict=False)] == [
+        Decimal(row[3]) for row in rows
+    ]
 
 
 AMOUNTS = st.decimals("-20", "90", places=3)
