@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add
+from services.contract.money import ZERO, add, subtract
 from services.ingest.events import UsageEvent, read_json
 from services.invoicing.settle import PostingKey
 from services.offline.bill import bill, read_usage
@@ -65,5 +65,5 @@ def _billed(contract: Contract, record: Path) -> dict[PostingKey, Decimal]:
 def _difference(posted: dict[PostingKey, Decimal], billed: dict[PostingKey, Decimal]) -> Decimal:
     total = ZERO
     for key in posted.keys() | billed.keys():
-        total = add(total, abs(posted.get(key, ZERO) - billed.get(key, ZERO)))
+        total = add(total, subtract(posted.get(key, ZERO), billed.get(key, ZERO)).copy_abs())
     return total
