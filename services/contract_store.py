@@ -15,7 +15,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
-from services.contract.succession import Moved, converted, edited, moved, vanished
+from services.contract.succession import Moved, converted, edited, moved, reserved_otherwise, vanished
 from services.postgres import Connection
 
 CHANNEL = "plafond_contract"
@@ -29,7 +29,10 @@ select rerating, file, award, month from contract.rerating join contract.rerated
 where $1::timestamptz is null or applied_at <= $1 order by rerating
 """
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
-_ANYTHING_RATED = "select exists (select from rating.batch)"
+_ANYTHING_RATED = """
+select exists (select from rating.batch) or exists (select from invoicing.month where closed_at is not null)
+"""
+_CLOSED = "select month from invoicing.month where closed_at is not null order by month"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
 _PRICED_MONTHS = "select distinct award, tariff, month from rating.meter order by month, award, tariff"
 _AS_APPLIED = "the rate as applied: usage of that month was priced with it"
@@ -165,6 +168,11 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         problems += [
             Problem(f"rates[{currency} {month}].rate", plain(after.rate(currency, month) or ZERO), _AS_APPLIED)
             for currency in converted(before, after, award, tariff, month)
+        ]
+    for (month,) in await connection.fetch(_CLOSED):
+        problems += [
+            Problem(f"tariffs[{award}].reserved", f"something else reserved in {month}", "what was invoiced for it")
+            for award in reserved_otherwise(before, replace(after, rerated=before.rerated), month)
         ]
     problems = list(dict.fromkeys(problems))
     for provider, award in await connection.fetch(_DELIVERED):

@@ -10,9 +10,9 @@ import asyncpg
 import msgspec
 
 from services import contract_store
-from services.contract.charges import ChargeKey, price_of
+from services.contract.charges import ChargeKey, meter_of, price_of
 from services.contract.model import Contract, payer
-from services.contract.money import add
+from services.contract.money import ZERO, add
 from services.contract.tariff import Step, charge
 from services.ingest.events import read
 from services.invoicing.settle import Share, pool_parts
@@ -70,6 +70,9 @@ from rating.usage join rating.use using (use_no) join rating.batch using (batch_
      {_BILLED}
 where batch_no = $1 and position < $2 and use.award = $3 and use.item = $4 and use.month = $5
       and coalesce(anew.tariff, use.tariff) = $6 and subject = $7
+"""
+_METER = """
+select quantity, amount from rating.meter where award = $1 and item = $2 and month = $3 and tariff = $4 and scope = $5
 """
 # How the event counts now, since the last re-rating.
 _BILLED_NOW = """
@@ -154,15 +157,23 @@ async def _rerated(
     now = await connection.fetchrow(_BILLED_NOW, event["provider"], event_id)
     assert now is not None, "it was rated"
     key = _key(event)._replace(tariff=now["tariff"].isoformat())
-    price = price_of(await contract_store.load_version(connection, event["version"]), key)
-    before = priced["meter_before"]
+    contract = await contract_store.load_version(connection, event["version"])
+    price, meter = price_of(contract, key), meter_of(contract, key)
+    stands = await connection.fetchrow(_METER, key.award, key.item, key.month, now["tariff"], meter.scope)
+    quantity, amount = (stands["quantity"], stands["amount"]) if stands else (ZERO, ZERO)
+    # On another meter nothing says which part of it the event is: there are only all of them together.
+    is_same = (meter.scope, now["tariff"], now["billed"]) == (priced["meter_scope"], event["tariff"], event["billed"])
     return {
         "rerating": row["rerating"],
         "applied_at": row["applied_at"],
         "tariff": f"{key.award} from {key.tariff}",
         "billed": now["billed"],
         "price": price.brief(),
-        "amount": charge(price, before, add(before, now["billed"])),
+        "amount": charge(price, priced["meter_before"], priced["meter_after"]) if is_same else None,
+        "meter_scope": meter.scope,
+        "meter_quantity": quantity,
+        "meter_amount": amount,
+        "steps": [_step(step) for step in price.steps(quantity)],
     }
 
 

@@ -47,6 +47,8 @@ def bill_command(
 ) -> None:
     """Price usage files under a contract and write statements, rejections and ceilings.
 
+    What was promised (reserved capacity, minimums, prepaid credit) is in it until the last month with usage.
+
     Usage comes as CSV, Parquet, JSON lines of CloudEvents, a cloud bill in FOCUS form, or an OpenDC trace; .gz and .zst
     too. All files are taken together: tiers and ceilings count everything, whatever --month writes. The folder then
     holds this bill alone: what an earlier one wrote there goes. Exit status 1: nothing could be billed.

@@ -65,8 +65,19 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
         rows.insert(-1, ("billed for", text(event["billed"])))
     if rerated is not None:
         at = f"re-rating {rerated['rerating']}, {text(rerated['applied_at'])}"
-        how = f"{text(rerated['billed'])} under {rerated['tariff']}: {rerated['price']}"
-        rows.append(("priced again", f"{text(rerated['amount'])} {price['currency']}, {how} ({at})"))
+        currency, scope = price["currency"], rerated["meter_scope"]
+        whose = "all" if scope == EVERYONE else scope
+        together = (
+            f"all that {whose} used, {text(rerated['meter_quantity'])}: {text(rerated['meter_amount'])} {currency}"
+        )
+        alone = "" if rerated["amount"] is None else f"{text(rerated['amount'])} {currency}, and "
+        rows += [
+            (
+                "priced again",
+                f"billed for {text(rerated['billed'])} under {rerated['tariff']}: {rerated['price']} ({at})",
+            ),
+            ("costs now", f"{alone}{together}"),
+        ]
     for name, value in rows:
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 

@@ -20,7 +20,6 @@ from services.contract.price import Price
 from services.contract.problems import Problem
 from services.contract.reading import Section
 from services.contract.tariff import Step, charge
-from services.contract.tariff.flat import Flat
 from services.contract.tariff.reserved import EVERYONE
 from services.contract.tariff.tariffs import read_price
 from services.ingest.decide import read_quantity
@@ -103,13 +102,15 @@ def _chosen(
 
 
 def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
-    """Return the amount and its reckoning, as plain data."""
-    after = add(before, quantity)
+    """Return the amount and its reckoning, as plain data; the quantity is one event's."""
+    billed = price.billed(quantity)
+    after = add(before, billed)
     return {
         "amount": charge(price, before, after),
         "model": price.model.kind,
         "price": price.brief(),
         "quantity": quantity,
+        "billed": billed,
         "before": before,
         "after": after,
         "steps_before": _rows(price.steps(before)) if before else [],
@@ -125,6 +126,8 @@ def _show(found: dict[str, Any]) -> None:
     if found["before"]:
         show(found["steps_before"], _STEPS, title=f"\nBefore: {plain(found['before'])} {unit}")
     show(found["steps"], _STEPS, title=f"\nAfter: {plain(found['after'])} {unit}")
+    if found["billed"] != found["quantity"]:
+        console.print(f"\nbilled for {plain(found['billed'])} {unit}, as an event of that size is", highlight=False)
     console.print(
         f"\n{plain(found['quantity'])} {unit} cost {plain(found['amount'])} {currency}".rstrip(),
         style="bold", highlight=False,
@@ -169,7 +172,7 @@ def _meters(price: Price, reader: "csv.DictReader[str]", name: str) -> Iterator[
         if None in row or None in row.values():
             fail(f"{place}: not as many fields as the header has")
         before = _number(f"{place}: before", row.get("before") or "0", 1)
-        after = add(before, _number(f"{place}: quantity", row["quantity"], 1))
+        after = add(before, price.billed(_number(f"{place}: quantity", row["quantity"], 1)))
         yield {**row, "amount": plain(charge(price, before, after))}
 
 
@@ -177,7 +180,7 @@ def _price_in(path: Path) -> Price:
     """Read a file with one item's price; every mistake in it is shown."""
     try:
         table = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         fail(f"{path}: can't be read: {error}")
     problems: list[Problem] = []
     price = read_price(Section(table, "", problems), path.stem)
@@ -187,11 +190,7 @@ def _price_in(path: Path) -> Price:
 
 
 def _of_a_month(price: Price, day: date | None) -> Price:
-    if day is not None:
-        return price.in_month(month_of(day))
-    if isinstance(price.model, Flat) and price.model.by_days:
-        fail("a price by days depends on the month: give a --date in it", 2)
-    return price
+    return price.in_month(month_of(day or datetime.now(UTC).date()))
 
 
 def _of_payer(price: Price, payer: str | None) -> Price:
@@ -214,7 +213,8 @@ def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tupl
         "unit": contract.items[item].unit,
         "tariff": tariff.valid_from,
     }
-    return tariff.prices[item].in_month(month_of(when)), about
+    price, month = tariff.prices[item], month_of(when)
+    return price.in_month(month, contract.rate(price.currency, month)), about
 
 
 def _rows(steps: list[Step]) -> list[dict[str, Any]]:

@@ -107,7 +107,7 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
          "then": euros(each.then), "difference": euros(subtract(each.then, each.now))}
         for each in made.changes
     ]  # fmt: skip
-    if not made.moved:
+    if not made.awards:
         console.print(f"nothing in {made.month} would cost anything else", highlight=False)
     elif made.changes:
         show(rows, _COLUMNS, title=f"{made.month} priced again")
@@ -116,7 +116,9 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
         console.print(
             f"\nposted: {difference} on the invoices of {', '.join(posted_on)}", style="green", highlight=False
         )
-    elif made.moved and not do_post:
+    elif made.awards and do_post:
+        console.print(f"\nentered: {difference}, due with the next close", style="green", highlight=False)
+    elif made.awards:
         console.print(f"\nin all {difference}; nothing is posted without --post", highlight=False)
 
 

@@ -35,7 +35,8 @@ def simulate_command(
 ) -> None:
     """Price past usage under another contract (other prices, another offer, other splits) beside what it costs.
 
-    Nothing is posted. Exit status 1: for some usage the other contract has no price; it is named, and left out there.
+    Nothing is posted. Minimums and prepaid credit count where their time begins in these months. Exit status 1: for
+    some usage the other contract has no price; it is named, and left out there.
 
     Examples:
 

@@ -75,7 +75,10 @@ def read_minimums(
         section.done()
         if award is None or item is None or amount is None or per is None or span is None:
             continue
-        made.append(Minimum(award, item, amount, 1 if per == "month" else MONTHS_A_YEAR, *span, payer))
+        minimum = Minimum(award, item, amount, 1 if per == "month" else MONTHS_A_YEAR, *span, payer)
+        if len(months_between(month_of(span[0]), month_of(span[1] - timedelta(days=1)))) < minimum.period:
+            section.problem("ends", f"less than a year after {span[0]}", "at least one whole year, or per month")
+        made.append(minimum)
     return tuple(made)
 
 

@@ -6,12 +6,16 @@ never on when it came.
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import date
+from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
+from services.contract.charges import MeterKey, price_of, reserved_meters
 from services.contract.model import Contract
+from services.contract.money import ZERO
 from services.contract.price import Price
 from services.contract.problems import Problem
+from services.contract.tariff.reserved import Reserved
 
 
 class Stretch(NamedTuple):
@@ -55,14 +59,23 @@ def moved(before: Contract, after: Contract) -> list[Moved]:
 
 
 def edited(before: Contract, after: Contract, award: str, tariff: date) -> list[str]:
-    """Return the items whose price in a tariff is gone or another, and added fees: they are on what was charged before.
+    """Return the items whose price in a tariff is gone or another, and added ones that make something due for the past.
+
+    Those are fees, which are on what was charged before, and items of which something is reserved.
 
     Other prices that were added are none of them.
     """
     known, prices = _prices(before, award, tariff), _prices(after, award, tariff)
     fees = {fee.item for each in after.fees.get((award, tariff.isoformat()), ()) for fee in each}
     changed = [item for item, price in known.items() if prices.get(item) != price]
-    return changed + sorted(fees - known.keys())
+    reserved = {item for item, price in prices.items() if price.reserved}
+    return changed + sorted((fees | reserved) - known.keys())
+
+
+def reserved_otherwise(before: Contract, after: Contract, month: str) -> list[str]:
+    """Return the awards of which something else was reserved in a month, or at another price."""
+    old, new = _reserved(before, month), _reserved(after, month)
+    return sorted({meter.award for meter in old.keys() | new.keys() if old.get(meter) != new.get(meter)})
 
 
 def converted(before: Contract, after: Contract, award: str, tariff: date, month: str) -> list[str]:
@@ -90,6 +103,12 @@ def vanished(before: Contract, after: Contract) -> list[Problem]:
         for code in sorted(codes)
         if code not in kept[what]
     ]
+
+
+def _reserved(contract: Contract, month: str) -> dict[MeterKey, tuple[Reserved | None, Decimal]]:
+    """Return what is reserved of each meter, and what is due for it unused."""
+    prices = {meter: price_of(contract, meter) for meter in reserved_meters(contract, month)}
+    return {meter: (price.reservation, price.due(ZERO)) for meter, price in prices.items()}
 
 
 def _named(contract: Contract) -> dict[str, Collection[str]]:

@@ -70,7 +70,7 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
 async def _refuse_earlier(connection: Connection, contract: Contract, month: str) -> None:
     """Refuse to close a month before another that has something to invoice, be it only what was promised."""
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
-    closed = {row["month"] for row in await connection.fetch(sql.CLOSED)}
+    closed = await _closed(connection)
     before = months_between(month_of(contract.starts), month)[:-1]
     promised = {each for each in before if reserved_meters(contract, each) or owes_without_usage(contract, each)}
     if earlier := sorted(used | promised - closed):
@@ -99,43 +99,62 @@ async def preview(connection: Connection, contract: Contract, month: str) -> lis
 
 
 async def true_ups(connection: Connection, contract: Contract, invoice_month: str) -> dict[PostingKey, Share]:
-    """Return by how much postings differ from what is due: for the invoice's month, and others with usage on it.
+    """Return by how much postings differ from what is due: for the invoice's month, others on it, and re-rated ones.
 
     For usage and what was reserved of it, that is what is settled; and of all months until then that are closed, what
     was promised besides.
     """
+    closed = await _closed(connection)
+    used = {row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)}
+    rerated = {month for _, month in contract.rerated if month < invoice_month}
     moved: dict[PostingKey, Share] = {}
+    for month in sorted({invoice_month, *used, *(rerated & closed)}):
+        moved |= await _unsettled(connection, contract, month)
+    return moved | await _committed(connection, contract, invoice_month, moved, closed)
+
+
+async def _unsettled(connection: Connection, contract: Contract, month: str) -> dict[PostingKey, Share]:
+    """Return by how much postings of a month's usage differ from what is settled."""
     lines = committed_lines(contract)
-    used = [row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)]
-    for month in sorted({invoice_month, *used}):
-        rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
-        settled = settle(contract, month, {_charge_key(row): row["quantity"] for row in rows})
-        posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
-        usage = {key: share for key, share in posted.items() if (key.award, key.item) not in lines}
-        moved |= _differences(settled, usage)
-    return moved | await _committed(connection, contract, invoice_month, moved)
+    rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
+    settled = settle(contract, month, {_charge_key(row): row["quantity"] for row in rows})
+    posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
+    return _differences(settled, {key: share for key, share in posted.items() if (key.award, key.item) not in lines})
 
 
 async def _committed(
-    connection: Connection, contract: Contract, invoice_month: str, moved: Mapping[PostingKey, Share]
+    connection: Connection,
+    contract: Contract,
+    invoice_month: str,
+    moved: Mapping[PostingKey, Share],
+    closed: set[str],
 ) -> dict[PostingKey, Share]:
-    """Return by how much the lines of minimums and credits differ, once usage is moved so."""
+    """Return by how much the lines of minimums and credits differ, once usage is moved so.
+
+    Where earlier months are open yet, as in a preview, what they will draw counts as if they were closed.
+    """
     lines = committed_lines(contract)
     if not lines:
         return {}
     awards = sorted({award for award, _ in lines})
     rows = await connection.fetch(sql.INVOICED_SO_FAR, invoice_month, awards)
     posted = {_posting_key(row): _share(row) for row in rows}
-    usage = {key: share.amount for key, share in posted.items() if (key.award, key.item) not in lines}
-    for key, share in moved.items():
-        usage[key] = add(usage.get(key, ZERO), share.amount)
     months = months_between(month_of(contract.starts), invoice_month)
+    pending = dict(moved)
+    for month in sorted(set(months[:-1]) - closed):
+        pending |= await _unsettled(connection, contract, month)
+    usage = {key: share.amount for key, share in posted.items() if (key.award, key.item) not in lines}
+    for key, share in pending.items():
+        usage[key] = add(usage.get(key, ZERO), share.amount)
     due = committed(contract, months, owed_by_institution(usage))
-    closed = {row["month"] for row in await connection.fetch(sql.CLOSED)} | {invoice_month}
     return _differences(
-        {key: share for key, share in due.items() if key.month in closed},
+        {key: share for key, share in due.items() if key.month in closed | {invoice_month}},
         {key: share for key, share in posted.items() if (key.award, key.item) in lines},
     )
+
+
+async def _closed(connection: Connection) -> set[str]:
+    return {row["month"] for row in await connection.fetch(sql.CLOSED)}
 
 
 def _differences(due: Mapping[PostingKey, Share], posted: Mapping[PostingKey, Share]) -> dict[PostingKey, Share]:

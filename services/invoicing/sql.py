@@ -88,7 +88,7 @@ group by institution, department, pool, award, item, month, tariff
 
 CLOSED = "select month from invoicing.month where closed_at is not null"
 
-# All that is on the invoices of closed months, and on the invoice in question.
+# All that is on the invoices of closed months, and what is posted on those that are open until the one in question.
 INVOICED_SO_FAR = """
 select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
 from (
@@ -96,8 +96,9 @@ from (
     from invoicing.invoice_line as line join invoicing.invoice using (number)
     where award = any($2::text[]) and invoice.month < $1
     union all
-    select institution, department, pool, award, item, month, tariff, quantity, amount
-    from invoicing.posting where side = 'institution' and invoice_month = $1 and award = any($2::text[])
+    select institution, department, pool, award, item, posting.month, tariff, quantity, amount
+    from invoicing.posting join invoicing.month on month.month = invoice_month
+    where side = 'institution' and invoice_month <= $1 and closed_at is null and award = any($2::text[])
 ) as every
 group by institution, department, pool, award, item, month, tariff
 """

@@ -17,7 +17,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add, opposite, subtract
 from services.contract.months import first_day, next_month
 from services.contract.problems import Problem
-from services.contract.succession import Stretch, stretches
+from services.contract.succession import Stretch, reserved_otherwise, stretches
 from services.invoicing.post import minus
 from services.invoicing.settle import NOTHING, Share, amounts, meter_parts, settle
 
@@ -99,7 +99,8 @@ def plan(
     mine = {key: each for key, each in charged.items() if key.award in awards}
     owed = _owed(fixed, usage)
     moved = [each for key in sorted(owed.keys() | mine.keys()) for each in _moves(agreed, fixed, key, mine, owed)]
-    changed = tuple(sorted({each.key.award for each in moved}))
+    reserved = set(reserved_otherwise(agreed, fixed, month)) & set(awards)
+    changed = tuple(sorted({each.key.award for each in moved} | reserved))
     then = replace(agreed, rerated={**agreed.rerated, **{(each, month): fixed for each in changed}})
     now = {key: each.share.quantity for key, each in charged.items() if not is_fee(agreed, key)}
     others = {key: quantity for key, quantity in now.items() if key.award not in changed}

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -18,9 +18,9 @@ from services.contract.fees import is_fee
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
-from services.contract.months import first_day, midnight, next_month
-from services.contract.problems import Problem
-from services.contract.succession import stretches
+from services.contract.months import first_day, midnight, month_of, next_month
+from services.contract.problems import Problem, one_of
+from services.contract.succession import reserved_otherwise, stretches
 from services.contract_store import ContractError, StoredContract
 from services.invoicing.settle import NOTHING, Share
 from services.invoicing.used import Unpriced, quantities
@@ -50,7 +50,8 @@ insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, n
 """
 _WAITING = """
 select batch, version, accepted_at from rating.batch join contract.rerating using (batch)
-where not exists (select from invoicing.batch as posted where posted.batch = batch.batch) order by batch_no
+where exists (select from rating.charge where charge.batch_no = batch.batch_no)
+      and not exists (select from invoicing.batch as posted where posted.batch = batch.batch) order by batch_no
 """
 
 
@@ -64,10 +65,24 @@ async def look(connection: Connection, text: str, month: str, award: str | None)
         raise ContractError(fixed)
     if found := problems(agreed, fixed):
         raise ContractError(found)
+    if found := _misnamed(agreed, month, award):
+        raise ContractError(found)
     charged = _charged(await connection.fetch(_CHARGED, month))
-    awards = sorted({key.award for key in charged if award in {None, key.award}})
+    involved = {key.award for key in charged} | set(reserved_otherwise(agreed, fixed, month))
+    awards = sorted(each for each in involved if award in {None, each})
     usage = await _usage(connection, agreed, fixed, month, awards, charged)
     return stored, plan(agreed, fixed, month, charged, usage, awards)
+
+
+def _misnamed(agreed: Contract, month: str, award: str | None) -> list[Problem]:
+    """Return why the month or the award is none of the contract's: a slip must not look as if all were right."""
+    found = []
+    if award is not None and award not in agreed.awards:
+        found.append(Problem("--award", repr(award), one_of(agreed.awards, "awards", award)))
+    first, last = month_of(agreed.starts), month_of(agreed.ends - timedelta(days=1))
+    if not first <= month <= last:
+        found.append(Problem("--month", month, f"a month of the contract, from {first} to {last}"))
+    return found
 
 
 def _charged(rows: Iterable[asyncpg.Record]) -> dict[ChargeKey, Charged]:
@@ -124,7 +139,7 @@ async def post(connection: Connection, text: str, month: str, award: str | None)
     async with connection.transaction():
         await connection.execute(sql.TAKE_RERATING)
         stored, made = await look(connection, text, month, award)
-        if made.moved:
+        if made.awards:
             await _enter(connection, stored, text, made)
         return made
 
@@ -147,6 +162,8 @@ async def _enter(connection: Connection, stored: StoredContract, text: str, made
     if rows := await _rebilled(connection, stored.contract, contract, made):
         await connection.executemany(_ENTER_REBILLED, [(number, *row) for row in rows])
     batch_no = await connection.fetchval(_ENTER_BATCH, batch, stored.version)
+    if not made.moved:
+        return  # only what is due for unused reservations is another, and the next close posts that
     moves: dict[MeterKey, Decimal] = defaultdict(lambda: ZERO)
     for each in made.moved:
         moves[each.meter] = add(moves[each.meter], each.share.quantity)

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli import app
+from services.stack.demo import CONTRACT
 
 OFFER = """
 model = "graduated"
@@ -96,6 +97,32 @@ def test_every_mistake_in_a_tariff_file_is_named(tmp_path: Path):
     assert status == 1
     assert "free" in output
     assert "tiers[0].up_to" in output
+
+
+def test_an_event_is_billed_for_a_minimum_and_increments(tmp_path: Path):
+    path = tmp_path / "started.toml"
+    path.write_text('model = "per_unit"\nprice = "0.10"\nminimum = "0.5"\nincrement = "1"\n')
+    found = json.loads(price("--tariff", path, "--quantity", "1.5", "--json")[1])
+    assert (found["quantity"], found["billed"], found["amount"]) == ("1.5", "2", "0.2")
+    assert "billed for 2 units" in price("--tariff", path, "--quantity", "1.5")[1]
+    said = price("--tariff", path, "--meters", "-", given="quantity\n0.1\n3\n")[1]
+    assert said.splitlines() == ["quantity,amount", "0.1,0.1", "3,0.3"]
+
+
+def test_a_price_in_another_currency_is_converted():
+    status, said = price("--contract", CONTRACT, "--award", "2/COMPAREX", "--item", "vm.small", "--quantity", "10",
+                         "--date", "2016-03-01", "--json")  # fmt: skip
+    assert status == 0, said
+    assert 0 < float(json.loads(said)["amount"]) < 1
+
+
+def test_days_are_those_of_this_month_unless_a_date_is_given(tmp_path: Path):
+    path = tmp_path / "days.toml"
+    path.write_text('model = "flat"\nprice = "155"\nby_days = true\n')
+    assert json.loads(price("--tariff", path, "--quantity", "31", "--json")[1])["amount"] == "155"
+    assert (
+        json.loads(price("--tariff", path, "--quantity", "10", "--date", "2016-03-01", "--json")[1])["amount"] == "50"
+    )
 
 
 RESERVED = """

@@ -76,6 +76,13 @@ async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_pat
     assert await pipeline.audit() == []
 
 
+async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path: Path):
+    expected = billed(pipeline, tmp_path)
+    for month in MONTHS[1:]:
+        pipeline.command("statement", month, "--out", str(tmp_path / "open" / month))
+    assert lines(tmp_path / "open") == {key: amount for key, amount in expected.items() if key[1] in MONTHS[1:]}
+
+
 async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp_path: Path):
     await pipeline.push("beta-north", [LATE])
     await pipeline.through()
@@ -112,6 +119,39 @@ async def test_a_dry_run_shows_what_another_minimum_moves_in_closed_months(pipel
         ("2016-04", "closed"): 6, ("2016-05", "closed"): 6, ("2016-06", "closed"): 6, ("2016-07", "open"): 6,
     }  # fmt: skip
     assert "goes on the next invoice" in pipeline.command("contract", "apply", str(path), "--dry-run")
+
+
+async def test_a_wrong_reservation_is_re_rated_also_where_nothing_was_used(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "fixed.toml"
+    path.write_text(CONTRACT.replace('quantity = "1000", price = "0.03"', 'quantity = "1000", price = "0.02"'))
+    assert "reserved in 2016-06" in pipeline.command("contract", "apply", str(path), status=1)
+    words = ["rerate", "--month", "2016-06", "--contract", str(path)]
+    shown = pipeline.json(*words)
+    assert [(each["institution"], each["item"], each["difference"]) for each in shown["changes"]] == [
+        ("EP", "vm", "-10")
+    ]
+    assert "due with the next close" in pipeline.command(*words, "--post")
+    assert pipeline.json(*words, "--post")["changes"] == []
+    invoices = {each.statement.institution: each.statement for each in await pipeline.close("2016-07")}
+    june = {line.key.item: line.exact for line in invoices["EP"].lines if line.key.month == "2016-06"}
+    assert june == {"vm": -10}
+    assert await pipeline.audit() == []
+
+
+async def test_a_reservation_may_not_be_added_to_months_that_are_closed(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "contract.toml"
+    traffic = '[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "1"\nreserved = [{ payer = "EDA", quantity = "9", price = "1" }]\n'
+    path.write_text(CONTRACT.replace(RESERVED, RESERVED + traffic))
+    said = pipeline.command("contract", "apply", str(path), status=1)
+    assert "something else reserved in 2016-03" in said
+
+
+async def test_a_slip_in_a_re_rating_is_named(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "contract.toml"
+    path.write_text(CONTRACT)
+    words = ["rerate", "--contract", str(path), "--month"]
+    assert "--award: found '9/X'" in pipeline.command(*words, "2016-03", "--award", "9/X", status=1)
+    assert "a month of the contract" in pipeline.command(*words, "2015-01", status=1)
 
 
 async def test_what_was_promised_can_not_vanish_from_the_contract(pipeline: Pipeline, tmp_path: Path):

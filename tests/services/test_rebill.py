@@ -130,7 +130,9 @@ async def test_a_tariff_begins_on_another_day(pipeline: Pipeline, tmp_path: Path
     await rerate(pipeline, tmp_path, LATER)
     assert await stands(pipeline) == expected(LATER, *SENT)
     found = pipeline.json("explain", "--provider", "beta-north", "c")["rerated"]
-    assert (found["tariff"], found["amount"]) == ("2/BETA from 2016-03-10", "2")
+    assert (found["tariff"], found["amount"]) == ("2/BETA from 2016-03-10", None), "it is on another meter now"
+    assert (found["meter_scope"], found["meter_quantity"], found["meter_amount"]) == ("EP", "50", "2")
+    assert "all that EP used, 50: 2 EUR" in pipeline.command("explain", "--provider", "beta-north", "c")
 
 
 async def test_others_are_metered_together(pipeline: Pipeline, tmp_path: Path):
