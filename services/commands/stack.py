@@ -18,7 +18,7 @@ from services.reasons import TEXTS, Reason
 from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, addresses_in, prepare, servers
-from services.stack.process import StackError
+from services.stack.process import StackError, run
 
 FolderOption = Annotated[Path, typer.Option(help="Where data, logs and state are kept.")]
 
@@ -134,6 +134,9 @@ def empty(folder: Path) -> None:
     stack = LocalStack(folder)
     if stack.running():
         fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 1)
+    for place in folder.iterdir() if folder.exists() else ():
+        if place.is_mount():  # a small disk that a killed run of chaos left
+            run(["umount", "-l", str(place)])
     if (folder / "state.json").exists():
         stack.postgres.destroy()
         shutil.rmtree(folder)
