@@ -26,6 +26,8 @@ STOP_SECONDS_MAX = 5.0
 COMMIT_AGAIN_SECONDS = 2.0
 FETCH_SIZE_MAX = 1024 * 1024
 """Bytes that are fetched ahead of a partition; the broker sends at least one message, however large."""
+METADATA_AGE_MS_MAX = 5_000
+"""A broker that has just started may not know every topic yet; by itself Faust would ask again after 300 s."""
 STREAM_BUFFER_MAX = 4
 """Messages that wait in a worker: batches are megabytes, and a backlog belongs to the broker."""
 AT_A_TIME = 3
@@ -59,6 +61,7 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
         broker_commit_interval=0.5,
         broker_commit_every=100,
         consumer_max_fetch_size=FETCH_SIZE_MAX,
+        consumer_metadata_max_age_ms=METADATA_AGE_MS_MAX,
         consumer_auto_offset_reset="earliest",
         stream_buffer_maxsize=STREAM_BUFFER_MAX,
         stream_wait_empty=False,

@@ -1,6 +1,5 @@
 """Fuzzing: mutated usage into the gateway and into the raw topics. Whatever comes, it is counted."""
 
-import asyncio
 import random
 from collections.abc import Iterator
 
@@ -17,6 +16,7 @@ from services.stack.demo import CONTRACT
 from services.stack.plafond import Plafond
 
 OVER_HTTP = 0.05
+SINGLE, BATCH, LINES = "application/cloudevents+json", "application/cloudevents-batch+json", "application/x-ndjson"
 _CHUNK = 500
 _BODIES = 20
 _PIECES = (
@@ -78,13 +78,21 @@ def _form(message: bytes, choose: random.Random) -> bytes:
 async def _post(url: str, fleet: list[Machine], keys: dict[str, str], count: int, choose: random.Random) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as client:
         for provider, messages in readings(fleet, count, _BODIES):
-            kind = choose.choice(("cloudevents", "cloudevents-batch", "x-ndjson"))
-            body = mutated(b"[" + b",".join(messages) + b"]" if kind.endswith("batch+json") else messages[0], choose)
-            headers = {"Authorization": f"Bearer {keys[provider]}", "Content-Type": f"application/{kind}+json"}
-            try:
-                answer = await client.post("/v1/usage", content=body, headers=headers)
-            except httpx.TransportError as error:
-                raise ChaosError(f"the gateway went away ({error!r}) at or before {body[:500]!r}") from error
-            if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-                raise ChaosError(f"the gateway answers {answer.status_code} to {body[:500]!r}")
-            await asyncio.sleep(0)
+            for kind, body in _bodies(messages, choose):
+                headers = {"Authorization": f"Bearer {keys[provider]}", "Content-Type": kind}
+                try:
+                    answer = await client.post("/v1/usage", content=mutated(body, choose), headers=headers)
+                except httpx.TransportError as error:
+                    raise ChaosError(f"the gateway went away ({error!r}) at or before {body[:500]!r}") from error
+                if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+                    raise ChaosError(f"the gateway answers {answer.status_code} to {body[:500]!r}")
+
+
+def _bodies(messages: list[bytes], choose: random.Random) -> list[tuple[str, bytes]]:
+    """Return the content types and bodies of requests that carry all these messages, in one of the forms there are."""
+    form = choose.choice((SINGLE, BATCH, LINES))
+    if form == BATCH:
+        return [(BATCH, b"[" + b",".join(messages) + b"]")]
+    if form == LINES:
+        return [(LINES, b"\n".join(messages))]
+    return [(SINGLE, message) for message in messages]

@@ -56,13 +56,13 @@ def bench_command(
     except (StackError, OSError, KafkaError, RuntimeError, asyncio.IncompleteReadError) as error:
         fail(str(error) or repr(error), 3)
     empty(folder)
-    if json_file is not None:
-        data = asdict(figures) if isinstance(figures, Repricing) else _json(figures, stored)
-        write_json(json_file, {"machine": machine(), **data})
     if isinstance(figures, Repricing):
         _print_repricing(figures)
     else:
         _print(figures)
+    if json_file is not None:
+        data = asdict(figures) if isinstance(figures, Repricing) else _json(figures, stored)
+        write_json(json_file, {"machine": machine(), **data})
 
 
 def _print_repricing(figures: Repricing) -> None:

@@ -48,9 +48,9 @@ def chaos_command(
         fail(f"{error} (seed {chosen}; logs are in {folder}/logs)", 1)
     except (StackError, OSError, KafkaError) as error:
         fail(str(error) or repr(error), 3)
+    _print(outcome)
     if json_file is not None:
         write_json(json_file, _json(outcome, chosen))
-    _print(outcome)
     if not outcome.good:
         raise typer.Exit(1)
 
