@@ -7,6 +7,12 @@ begin
                where not exists (select from rating.batch where batch.batch_no = named.batch_no)) then
         raise exception 'charges of a batch that there is not' using errcode = 'foreign_key_violation';
     end if;
+    -- A batch's charges are copied in by one statement. A re-rating may take a key from one meter to another, or from one
+    -- currency to another.
+    if exists (select from charged group by batch_no, award, item, month, tariff, subject, scope, currency
+               having count(*) > 1) then
+        raise exception 'a key is charged twice in a batch' using errcode = 'unique_violation';
+    end if;
     return null;
 end $$;
 create trigger has_batch after insert on rating.charge
@@ -29,9 +35,11 @@ begin
 end $$;
 create trigger kept before delete or truncate on invoicing.month
     for each statement execute function public.plafond_refuse();
+create trigger named before update of month on invoicing.month
+    for each statement execute function public.plafond_refuse();
 
 -- Charges and postings come in the order of their batches and entries, and a month's stand together: a few pages of block
--- ranges find them, and cost next to nothing for each row. That a batch has one charge a key, its rating sees to.
+-- ranges find them, and cost next to nothing for each row. That a key is charged once in a batch is asked above.
 alter table rating.charge drop constraint charge_pkey;
 create index charge_batch on rating.charge using brin (batch_no) with (pages_per_range = 16, autosummarize = on);
 drop index invoicing.posting_invoice_month, invoicing.posting_month, invoicing.posting_entry;

@@ -320,6 +320,14 @@ async def test_the_books_refuse_what_belongs_to_nothing(pipeline: Pipeline):
             insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount)
             values (0, 1, '1/A', 'vm', '2016-03', '2016-01-01', 'EP', 'EP', 0, 1, 1)
         """)
+    with pytest.raises(Exception, match="charged twice in a batch"):
+        await pipeline.fetch("""
+            insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount)
+            select min(batch_no), 1, '1/A', 'vm', '2016-03', '2016-01-01', 'EP', 'EP', 0, 1, 1
+            from rating.batch, generate_series(1, 2) as copy group by copy
+        """)
+    with pytest.raises(Exception, match="append-only"):
+        await pipeline.fetch("update invoicing.month set month = '2016-04' where month = '2016-03'")
 
 
 async def test_metrics_and_probes_tell_the_truth(pipeline: Pipeline):
