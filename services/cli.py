@@ -21,6 +21,7 @@ COMMANDS = {
     "compare": "compare:compare_command",
     "rerate": "rerate:rerate_command",
     "rejections": "rejections:app",
+    "parked": "parked:app",
     "explain": "explain:explain_command",
     "audit": "audit:audit_command",
     "demo": "stack:demo_command",

@@ -7,10 +7,9 @@ for that. Producers wait for all replicas and are idempotent.
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -257,35 +256,6 @@ async def reading(servers: str, group: str, *names: str, pattern: str | None = N
         await reader.stop()
 
 
-async def rewind(servers: str, since: int | None) -> dict[TopicPartition, int]:
-    """Let the services read again what rating and invoicing need after the database was set back to an older state.
-
-    Rating and the rejections' recorder begin at `since` (milliseconds since 1970 UTC; None: at the beginning),
-    invoicing at the end, since rating sends it every charge again. Returns where each partition begins. The services
-    must be stopped: raises CommitFailedError while a group has members.
-    """
-    async with Offsets(servers) as offsets:
-        accepted = await offsets.partitions(lambda name: name == ACCEPTED)
-        rejected = await offsets.partitions(lambda name: name == REJECTED)
-        charges = await offsets.partitions(lambda name: name == CHARGES)
-        first = {**await offsets.begin(accepted), **await offsets.begin(rejected), **await offsets.end(charges)}
-        if since is not None:
-            first |= await offsets.at(accepted + rejected, since)
-    for group, partitions in ((RATING_GROUP, accepted), (RECORD_GROUP, rejected), (INVOICING_GROUP, charges)):
-        await _move(servers, group, {partition: first[partition] for partition in partitions})
-    return first
-
-
-async def _move(servers: str, group: str, wanted: dict[TopicPartition, int]) -> None:
-    reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
-    await reader.start()
-    try:
-        reader.assign(list(wanted))
-        await reader.commit(wanted)
-    finally:
-        await reader.stop()
-
-
 async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:
     """Return the messages at these places, in their order; None where the topic no longer has that very message.
 
@@ -314,66 +284,3 @@ async def _read_one(reader: AIOKafkaConsumer, place: Place) -> bytes | None:
             value: bytes | None = record.value
             return value
     return None
-
-
-class Offsets:
-    """Where topics begin and end, and how far groups have come."""
-
-    def __init__(self, servers: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
-        self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, metadata_max_age_ms=5_000)
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self._admin.start()
-            await self._reader.start()
-        except BaseException:
-            await self._reader.stop()
-            await self._admin.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._reader.stop()
-        await self._admin.close()
-
-    async def partitions(self, wanted: Callable[[str], bool]) -> list[TopicPartition]:
-        """Return the partitions of all topics whose name is wanted."""
-        names = [name for name in await self._admin.list_topics() if wanted(name)]
-        described = await self._admin.describe_topics(names) if names else []
-        return sorted(
-            TopicPartition(topic["topic"], partition["partition"])
-            for topic in described
-            for partition in topic["partitions"]
-        )
-
-    async def begin(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the first offset that is still there, by partition."""
-        return dict(await self._reader.beginning_offsets(partitions)) if partitions else {}
-
-    async def end(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the offset that the next message will have, by partition."""
-        return dict(await self._reader.end_offsets(partitions)) if partitions else {}
-
-    async def at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
-        """Return the first offset that was appended at an instant or later (the end where there is none)."""
-        found = await self._reader.offsets_for_times(dict.fromkeys(partitions, milliseconds))
-        ends = await self.end(partitions)
-        return {each: found[each].offset if found.get(each) else ends[each] for each in partitions}
-
-    async def committed(self, group: str) -> dict[TopicPartition, int]:
-        """Return how far a group has come, by partition."""
-        offsets = await self._admin.list_consumer_group_offsets(group)
-        return {partition: each.offset for partition, each in offsets.items() if each.offset >= 0}
-
-    async def lag(self, group: str, wanted: Callable[[str], bool]) -> dict[str, int]:
-        """Return, by topic, how many messages a group has not committed."""
-        partitions = await self.partitions(wanted)
-        ends, begins, committed = await self.end(partitions), await self.begin(partitions), await self.committed(group)
-        behind: dict[str, int] = {}
-        for partition in partitions:
-            done = committed.get(partition, begins[partition])
-            behind[partition.topic] = behind.get(partition.topic, 0) + max(0, ends[partition] - done)
-        return behind

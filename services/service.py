@@ -11,8 +11,8 @@ import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from services.kafka import Offsets
 from services.metrics import LAG_MESSAGES
+from services.offsets import Offsets
 from services.postgres import TRANSIENT
 
 log = structlog.get_logger()

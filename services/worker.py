@@ -17,6 +17,7 @@ import faust
 import structlog
 
 from services.avro import UnreadableError
+from services.kafka import Place
 from services.metrics import BATCH_SECONDS, PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT
 
@@ -30,6 +31,7 @@ METADATA_AGE_MS_MAX = 5_000
 """A broker that has just started may not know every topic yet; by itself Faust would ask again after 300 s."""
 STREAM_BUFFER_MAX = 4
 """Messages that wait in a worker: batches are megabytes, and a backlog belongs to the broker."""
+ERROR_LENGTH_MAX = 2_000
 AT_A_TIME = 3
 """While the database works on one batch, others are decoded; with more, all of them end late. Sums don't care which
 comes first."""
@@ -39,8 +41,8 @@ UNREADABLE = (UnreadableError, LookupError, ValueError, ArithmeticError, asyncpg
 
 
 T = TypeVar("T")
-Handle = Callable[[bytes], Awaitable[None]]
-Park = Callable[[str, int, int, float, str, bytes], Awaitable[None]]
+Handle = Callable[[bytes, Place], Awaitable[None]]
+Park = Callable[[Place, str, bytes], Awaitable[None]]
 
 
 def make_app(name: str, kafka: str, instance: str) -> faust.App:
@@ -135,16 +137,17 @@ class InHand:
 
 async def _take(app: faust.App, name: str, event: Any, handle: Handle, park: Park) -> None:
     began = time.perf_counter()
-    message = event.message
+    value: bytes = event.message.value or b""
+    place = _place(event.message)
     try:
         try:
-            await patiently(name, lambda: handle(message.value or b""))
+            await patiently(name, lambda: handle(value, place))
         except UNREADABLE as error:
-            log.exception("message.parked", topic=message.topic, partition=message.partition, offset=message.offset)
-            await patiently(name, partial(_park, park, message, repr(error)))
+            log.exception("message.parked", **place._asdict())
+            await patiently(name, partial(park, place, repr(error)[:ERROR_LENGTH_MAX], value))
             PARKED_TOTAL.labels(name).inc()
     except Exception as error:
-        log.exception("worker.stops", topic=message.topic, partition=message.partition, offset=message.offset)
+        log.exception("worker.stops", **place._asdict())
         await app.crash(error)
         await asyncio.Event().wait()
     BATCH_SECONDS.labels(name).observe(time.perf_counter() - began)
@@ -163,8 +166,8 @@ async def patiently(name: str, work: Callable[[], Awaitable[T]]) -> T:
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
 
-async def _park(park: Park, message: Any, error: str) -> None:
-    await park(message.topic, message.partition, message.offset, message.timestamp, error[:2000], message.value or b"")
+def _place(message: Any) -> Place:
+    return Place(message.topic, message.partition, message.offset, round(message.timestamp * 1000))
 
 
 async def run_app(app: faust.App) -> None:

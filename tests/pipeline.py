@@ -15,7 +15,8 @@ from services import contract_store
 from services.audit.run import Finding, audit, wait_until_through
 from services.invoicing.close import Invoice, close_month
 from services.invoicing.read import ceilings_of, statements_of
-from services.kafka import Message, Offsets, Sender, ensure_topics, raw_topic, topics
+from services.kafka import Message, Sender, ensure_topics, raw_topic, topics
+from services.offsets import Offsets
 from services.postgres import connect, migrate
 from services.stack.process import free_ports
 from services.stack.service import Service

@@ -27,9 +27,9 @@ from services.kafka import (
     RATING_GROUP,
     RECORD_GROUP,
     REJECTED,
-    Offsets,
     is_raw,
 )
+from services.offsets import Offsets
 from services.postgres import Connection
 
 BREACHES_SHOWN = 20

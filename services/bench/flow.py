@@ -10,7 +10,7 @@ from services.audit.run import HOPS
 from services.bench import fill
 from services.bench.processes import Costs
 from services.bench.usage import Machine, readings
-from services.kafka import Offsets
+from services.offsets import Offsets
 from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond
 

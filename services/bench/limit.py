@@ -17,7 +17,8 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from services.ingest.events import UsageEvent, read_json
-from services.kafka import Offsets, is_raw
+from services.kafka import is_raw
+from services.offsets import Offsets
 from services.postgres import connect
 
 TABLE = "bench.usage"

@@ -4,25 +4,22 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
 import uvloop
-from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError
 
 from services import logs
 from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
 from services.contract_store import newest
-from services.kafka import ensure_topics, rewind, topics
+from services.kafka import ensure_topics, topics
 from services.output import Column, JsonOption, console, fail, print_json, show
 from services.postgres import Connection, SchemaError, connect, migrate
+from services.recovery.rewind import Rewound, StillReadError, rewind
 from services.settings import from_environment
 
 logger = structlog.get_logger()
-_SINCE = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 _PLACES = [
     Column("topic", "topic"), Column("partition", "partition", right=True), Column("offset", "offset", right=True)
 ]  # fmt: skip
@@ -116,31 +113,33 @@ def apply_topics(
 
 @topics_app.command("rewind")
 def rewind_topics(
-    since: Annotated[
-        datetime | None,
-        typer.Option(help="Read again what came from then on, UTC; by default all there is.", formats=_SINCE),
-    ] = None,
+    database_url: DatabaseOption,
     kafka: KafkaOption = "localhost:9092",
+    everything: Annotated[bool, typer.Option("--everything", help="Read all topics from their beginning.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read the topics again, after the database was restored to an older point; the services must be stopped.
+    """Let the services read again what a database that was restored to an older point has lost; they must be stopped.
 
-    What the database has already stays as it is; what it lost is rated and posted again. Give as --since an instant
-    before the backup began.
+    How far back is worked out from the database: for each partition some batches before the last that it has. What the
+    database has already stays as it is; what it lost is rated and posted again; charges that it has and that are not
+    posted are sent again.
 
-    Examples: `plafond topics rewind`, `plafond topics rewind --since 2016-03-01T02:00:00`
+    Examples: `plafond topics rewind`, `plafond topics rewind --everything`
     """
-    milliseconds = None if since is None else int(since.replace(tzinfo=UTC).timestamp() * 1000)
 
-    async def work() -> dict[TopicPartition, int]:
+    async def work(connection: Connection) -> Rewound:
         try:
-            return await rewind(kafka, milliseconds)
-        except CommitFailedError:
-            fail("a service still reads: stop ingest, rating and invoicing first")
+            return await rewind(connection, kafka, everything=everything)
+        except StillReadError as error:
+            fail(str(error))
 
-    first = run(work())
+    rewound = on_database(database_url, work)
     rows = [
         {"topic": place.topic, "partition": place.partition, "offset": offset}
-        for place, offset in sorted(first.items())
+        for place, offset in sorted(rewound.first.items())
     ]
-    show(rows, _PLACES, title="The services go on from", as_json=as_json)
+    if as_json:
+        print_json({"first": rows, "charges_sent_again": rewound.charges})
+        return
+    show(rows, _PLACES, title="The services go on from")
+    console.print(f"sent again: the charges of {rewound.charges} batches", highlight=False)

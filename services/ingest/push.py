@@ -16,7 +16,8 @@ from aiokafka.errors import KafkaError
 
 from services.avro import codec
 from services.ingest.events import EVENT_TYPE, UsageEvent
-from services.kafka import RAW_PREFIX, Message, Offsets, Sender, is_raw, raw_topic
+from services.kafka import RAW_PREFIX, Message, Sender, is_raw, raw_topic
+from services.offsets import Offsets
 
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import structlog
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.avro import UnreadableError, codec
@@ -20,8 +20,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A rejection that arrives again has the same id, made of its place and the reason.
 _KEEP = """
 insert into ingest.rejection (rejection, provider, event_id, reason, explanation, topic, partition, "offset",
-                              received_at, rejected_at, version, key, payload)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                              received_at, rejected_at, version, key, payload, appended_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 on conflict (rejection) do nothing
 """
 
@@ -36,7 +36,7 @@ class Recorder:
         """Work until cancelled."""
         while True:
             polled = await self._consumer.getmany(timeout_ms=500, max_records=500)
-            rows = [row for records in polled.values() for each in records if (row := _row(each.value))]
+            rows = [row for records in polled.values() for each in records if (row := _row(each))]
             if not polled:
                 continue
             await self._keep(rows)
@@ -58,9 +58,9 @@ class Recorder:
                 return
 
 
-def _row(message: bytes) -> tuple[Any, ...] | None:
+def _row(message: ConsumerRecord) -> tuple[Any, ...] | None:
     try:
-        each = codec("rejection").decode(message)
+        each = codec("rejection").decode(message.value)
     except UnreadableError:
         # It stays in the topic; the audit counts it as missing until it is dealt with.
         log.exception("rejections.unreadable")
@@ -70,5 +70,5 @@ def _row(message: bytes) -> tuple[Any, ...] | None:
         uuid.UUID(each["rejection"]), each["provider"], each["event_id"], each["reason"], each["explanation"],
         each["topic"], each["partition"], each["offset"],
         _EPOCH + timedelta(milliseconds=each["received_at"]), _EPOCH + timedelta(microseconds=each["rejected_at"]),
-        each["version"], each["key"], each["payload"],
+        each["version"], each["key"], each["payload"], _EPOCH + timedelta(milliseconds=message.timestamp),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from services.avro import codec
 from services.contract_watch import Contracts
 from services.invoicing.alerts import Publisher
 from services.invoicing.ledger import post_charges
+from services.kafka import Place
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL, SECONDS
 
 FRESHNESS_SECONDS = Histogram(
@@ -22,7 +23,7 @@ class Invoicing:
     def __init__(self, pool: asyncpg.Pool, contracts: Contracts, publisher: Publisher) -> None:
         self._pool, self._contracts, self._publisher = pool, contracts, publisher
 
-    async def handle(self, message: bytes) -> None:
+    async def handle(self, message: bytes, _place: Place) -> None:
         """Post the batch in a message of `charges`."""
         batch = codec("charge_batch").decode(message)
         contract = await self._contracts.version(batch["version"])

@@ -21,6 +21,7 @@ from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
 from services.invoicing.post import Charged, postings
 from services.invoicing.settle import PostingKey, Share
+from services.kafka import Place
 from services.postgres import Connection, copy_in
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,13 +83,10 @@ async def post(
     await _spend(connection, contract, spending(contract, ((key, share.amount) for key, share in shares.items())))
 
 
-async def park(
-    pool: asyncpg.Pool, topic: str, partition: int, offset: int, received_at: float, error: str, payload: bytes
-) -> None:
+async def park(pool: asyncpg.Pool, place: Place, error: str, payload: bytes) -> None:
     """Keep a message that can't be read, whole."""
-    at = datetime.fromtimestamp(received_at, UTC)
     async with pool.acquire() as connection:
-        await connection.execute(sql.PARK, topic, partition, offset, at, error, payload)
+        await connection.execute(sql.PARK, *place, error, payload)
 
 
 async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> list[Charged]:

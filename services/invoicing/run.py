@@ -1,5 +1,7 @@
 """How the invoicing service starts."""
 
+from functools import partial
+
 import asyncpg
 from prometheus_client import Gauge
 
@@ -34,7 +36,7 @@ async def run(settings: Settings) -> None:
         await wait_for_topics(settings.kafka, topics(contract.providers))
         app = make_app("invoicing", settings.kafka, settings.instance)
         invoicing = Invoicing(pool, Contracts(pool), publisher)
-        add_agent(app, "invoicing", CHARGES, invoicing.handle, lambda *message: park(pool, *message))
+        add_agent(app, "invoicing", CHARGES, invoicing.handle, partial(park, pool))
 
         async def follow() -> None:
             await newest.look()

@@ -52,7 +52,8 @@ on conflict (level, code, threshold, ceiling) do nothing
 """
 
 PARK = """
-insert into invoicing.parked (topic, partition, "offset", received_at, error, payload) values ($1, $2, $3, $4, $5, $6)
+insert into invoicing.parked (topic, partition, "offset", received_at, error, payload)
+values ($1, $2, $3, timestamptz 'epoch' + $4 * interval '1 millisecond', $5, $6)
 on conflict do nothing
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.avro import codec
 from services.contract_watch import Contracts
-from services.kafka import REJECTED, Message, Sender, read_at
+from services.kafka import REJECTED, Message, Place, Sender, read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.message import charge_message
 from services.rating.store import Books, Conflict, Rated, ReratedError
@@ -24,19 +24,19 @@ class Rating:
     def __init__(self, books: Books, contracts: Contracts, sender: Sender, kafka: str) -> None:
         self._books, self._contracts, self._sender, self._kafka = books, contracts, sender, kafka
 
-    async def handle(self, message: bytes) -> None:
+    async def handle(self, message: bytes, place: Place) -> None:
         """Rate the batch in a message of `usage.accepted` and send what it came to."""
         batch = codec("usage_batch").decode(message)
-        rated = await self._rate(batch)
+        rated = await self._rate(batch, place)
         await self._sender.send([*_charges(batch, rated), *await self._conflicts(batch, rated)])
         _count(batch, rated)
 
-    async def _rate(self, batch: dict[str, Any]) -> Rated:
+    async def _rate(self, batch: dict[str, Any], place: Place) -> Rated:
         rerating = 0
         while True:
             contract = await self._contracts.version(batch["version"], rerating)
             try:
-                return await self._books.rate(batch, contract)
+                return await self._books.rate(batch, place, contract)
             except ReratedError as error:
                 rerating = error.number
 

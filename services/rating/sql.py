@@ -160,7 +160,8 @@ CHARGE_COLUMNS = (
 
 # Two workers that hold the same batch meet here: the second waits for the first, then finds the row.
 ENTER_BATCH = """
-insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, $3, $4)
+insert into rating.batch (batch, version, accepted_at, events, partition, appended_at)
+values ($1, $2, $3, $4, $5, timestamptz 'epoch' + $6 * interval '1 millisecond')
 on conflict (batch) do nothing
 returning batch_no, (select coalesce(max(rerating), 0) from contract.rerating) as rerating,
           exists (select from rating.correction where is_open) as any_open
@@ -210,6 +211,7 @@ where use.minimum = wanted.minimum::numeric and use.increment = wanted.increment
 """
 
 PARK = """
-insert into rating.parked (topic, partition, "offset", received_at, error, payload) values ($1, $2, $3, $4, $5, $6)
+insert into rating.parked (topic, partition, "offset", received_at, error, payload)
+values ($1, $2, $3, timestamptz 'epoch' + $4 * interval '1 millisecond', $5, $6)
 on conflict do nothing
 """

@@ -72,8 +72,8 @@ class Books:
         self._use_numbers: dict[Use, int] = {}
         self._repeats_likely = False
 
-    async def rate(self, batch: dict[str, Any], contract: Contract) -> Rated:
-        """Rate a record of `schemas/usage_batch.avsc`, or find that it was rated already.
+    async def rate(self, batch: dict[str, Any], place: Place, contract: Contract) -> Rated:
+        """Rate a record of `schemas/usage_batch.avsc` that came from a place, or find that it was rated already.
 
         Raises asyncpg.DataError or ValueError where the rows are none, and ReratedError where the contract is too old.
         """
@@ -88,6 +88,8 @@ class Books:
                     batch["version"],
                     EPOCH + timedelta(microseconds=batch["accepted_at"]),
                     batch["events"],
+                    place.partition,
+                    place.received_at,
                 )
                 if entered is None:
                     return await _stored(connection, batch["batch"])
@@ -99,13 +101,10 @@ class Books:
                 cancels = bool(batch["corrections"]) or entered["any_open"]
                 return await _rate_new(connection, batch_no, batch, numbers, uses, seen, contract, cancels=cancels)
 
-    async def park(
-        self, topic: str, partition: int, offset: int, received_at: float, error: str, payload: bytes
-    ) -> None:
+    async def park(self, place: Place, error: str, payload: bytes) -> None:
         """Keep a message that can't be read, whole."""
-        at = datetime.fromtimestamp(received_at, UTC)
         async with self._pool.acquire() as connection:
-            await connection.execute(sql.PARK, topic, partition, offset, at, error, payload)
+            await connection.execute(sql.PARK, *place, error, payload)
 
     async def make_partitions(self, contract: Contract) -> None:
         """Make the usage table's partitions for every month of the contract, ahead of use."""

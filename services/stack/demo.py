@@ -18,8 +18,8 @@ from services.ingest.push import Pushed, avro_event, cloud_event, into_kafka, ov
 from services.invoicing.ceilings import Standing
 from services.invoicing.close import Invoice, close_month
 from services.invoicing.read import ceilings_of
-from services.kafka import Offsets
 from services.offline.readers import events, read_mapping
+from services.offsets import Offsets
 from services.postgres import Connection, connect
 from services.stack import demo_usage
 from services.stack.local import LocalStack

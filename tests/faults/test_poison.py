@@ -76,3 +76,13 @@ async def test_a_batch_whose_rows_are_none_is_parked_and_leaves_nothing(pipeline
     assert parked[0] >= 1
     assert await pipeline.fetch("select from rating.batch where batch = $1", uuid.UUID(batch["batch"])) == []
     assert await pipeline.fetch("select from rating.event where provider = 'alpha' and id like 'x%'") == []
+
+
+async def test_what_is_parked_is_dismissed_for_a_reason_that_stays(pipeline: Pipeline):
+    (first, *rest) = pipeline.json("parked", "list")
+    place = f"{first['topic']}/{first['partition']}/{first['offset']}"
+    assert "no place" in pipeline.command("parked", "dismiss", "usage.accepted", "--reason", "x", status=2)
+    assert "nothing is parked" in pipeline.command("parked", "dismiss", "charges/0/99999", "--reason", "x", status=1)
+    pipeline.command("parked", "dismiss", place, "--reason", "sent by a test")
+    assert pipeline.json("parked", "list") == rest
+    assert "sent by a test" in {each["resolution"] for each in pipeline.json("parked", "list", "--all")}

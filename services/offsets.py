@@ -1,0 +1,82 @@
+"""Where topics begin and end, how far groups have come, and setting groups elsewhere."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+
+class Offsets:
+    """Where topics begin and end, and how far groups have come."""
+
+    def __init__(self, servers: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
+        self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, metadata_max_age_ms=5_000)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._admin.start()
+            await self._reader.start()
+        except BaseException:
+            await self._reader.stop()
+            await self._admin.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._reader.stop()
+        await self._admin.close()
+
+    async def partitions(self, wanted: Callable[[str], bool]) -> list[TopicPartition]:
+        """Return the partitions of all topics whose name is wanted."""
+        names = [name for name in await self._admin.list_topics() if wanted(name)]
+        described = await self._admin.describe_topics(names) if names else []
+        return sorted(
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        )
+
+    async def begin(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset that is still there, by partition."""
+        return dict(await self._reader.beginning_offsets(partitions)) if partitions else {}
+
+    async def end(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset that the next message will have, by partition."""
+        return dict(await self._reader.end_offsets(partitions)) if partitions else {}
+
+    async def at(self, partitions: Sequence[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        """Return the first offset that was appended at an instant or later (the end where there is none)."""
+        found = await self._reader.offsets_for_times(dict.fromkeys(partitions, milliseconds))
+        ends = await self.end(partitions)
+        return {each: found[each].offset if found.get(each) else ends[each] for each in partitions}
+
+    async def committed(self, group: str) -> dict[TopicPartition, int]:
+        """Return how far a group has come, by partition."""
+        offsets = await self._admin.list_consumer_group_offsets(group)
+        return {partition: each.offset for partition, each in offsets.items() if each.offset >= 0}
+
+    async def lag(self, group: str, wanted: Callable[[str], bool]) -> dict[str, int]:
+        """Return, by topic, how many messages a group has not committed."""
+        partitions = await self.partitions(wanted)
+        ends, begins, committed = await self.end(partitions), await self.begin(partitions), await self.committed(group)
+        behind: dict[str, int] = {}
+        for partition in partitions:
+            done = committed.get(partition, begins[partition])
+            behind[partition.topic] = behind.get(partition.topic, 0) + max(0, ends[partition] - done)
+        return behind
+
+
+async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -> None:
+    """Let a group go on from these offsets; raises CommitFailedError while it has members."""
+    reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    await reader.start()
+    try:
+        reader.assign(list(wanted))
+        await reader.commit(dict(wanted))
+    finally:
+        await reader.stop()

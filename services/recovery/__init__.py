@@ -1,0 +1,1 @@
+"""What an operator puts right: a database set back to an older state, messages that were parked."""
