@@ -93,6 +93,14 @@ def write_json(path: Path, data: object) -> None:
         fail(f"{path}: can't be written: {error.strerror}", 2)
 
 
+def require_writable(path: Path) -> None:
+    """End the command with status 2 where a file can't be written, before work is done that it is to hold."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        fail(f"{path}: can't be written: {error.strerror}", 2)
+
+
 def fail(message: str, status: int = 1) -> NoReturn:
     """Say on standard error what is wrong and end with that exit status."""
     errors.print(f"plafond: {escape(message)}", style="red", highlight=False, soft_wrap=True)

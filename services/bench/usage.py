@@ -31,8 +31,13 @@ class Hour(NamedTuple):
     @classmethod
     def number(cls, number: int) -> Self:
         """Return an hour, counted from the first of the month."""
-        at = FIRST_HOUR + timedelta(hours=number)
+        at = cls.at(number)
         return cls(f"{at:%Y%m%d%H}", f"{at:%Y-%m-%dT%H:%M:%SZ}")
+
+    @staticmethod
+    def at(number: int) -> datetime:
+        """Return when an hour begins."""
+        return FIRST_HOUR + timedelta(hours=number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,24 @@ import random
 import re
 import signal
 from abc import ABC, abstractmethod
+from datetime import timedelta
+from decimal import Decimal
 
 from services import contract_store
+from services.chaos.contract import with_tariff
 from services.chaos.proxy import Mode, Proxy
 from services.chaos.world import SECOND, SERVERS, World
 from services.invoicing.close import close_month
 from services.kafka import ACCEPTED, CHARGES, FLOW_PARTITIONS, Message, Sender
 from services.postgres import connect
-from services.stack.demo import CONTRACT
 from services.stack.plafond import SERVICES
 
 PAUSE_SECONDS = (1.0, 12.0)
 """From within a worker's session (6 s) to well beyond it."""
 SHORT_SECONDS = (0.5, 6.0)
+EFFECT_SECONDS_MAX = 20.0
+PRICES_AHEAD = timedelta(days=15)
+"""By how much new prices are ahead of the newest usage: what is under way when they are applied is older."""
 CLOCK_SECONDS = 3_600
 OPEN_MONTH = """
 select min(invoice_month) from invoicing.posting join invoicing.month on month.month = invoice_month
@@ -45,6 +50,10 @@ class Fault(ABC):
     @abstractmethod
     async def begin(self) -> None:
         """Do the harm."""
+
+    async def takes_effect(self) -> bool:
+        """Wait until the harm shows, where it may be a while; False when it does not."""
+        return True
 
     async def end(self) -> None:
         """Take the harm away."""
@@ -96,6 +105,9 @@ class Zombie(Fault):
     async def begin(self) -> None:
         self.world.signal(self.name, signal.SIGSTOP)
         await self.world.start(f"{self.name}-{SECOND}")
+
+    async def takes_effect(self) -> bool:
+        return await self.world.has_worked(f"{self.name}-{SECOND}")
 
     async def end(self) -> None:
         self.world.signal(self.name, signal.SIGCONT)
@@ -192,11 +204,13 @@ class CutCommit(Fault):
 
     def prepare(self, choose: random.Random) -> None:
         self.count = choose.randint(1, 6)
-        self.seconds = 2.0
         self.what = f"{self.count} commits cut before their answer"
 
     async def begin(self) -> None:
         self.world.postgres.cut_commits(self.count)
+
+    async def takes_effect(self) -> bool:
+        return await self.world.postgres.all_cut(EFFECT_SECONDS_MAX)
 
     async def end(self) -> None:
         self.world.postgres.cut_commits(0)
@@ -218,19 +232,26 @@ class Clock(Fault):
 
 
 class NewVersion(Fault):
-    """A new contract version in the middle of the flow."""
+    """A new contract version in the middle of the flow: other days of grace, and prices that usage soon reaches."""
 
     def prepare(self, choose: random.Random) -> None:
         self.days = choose.randint(1, 60)
-        self.what = "a new contract version"
+        self.factor = Decimal(choose.randint(80, 120)) / 100
+        self.place = choose.random()
+        self.what = f"a new contract version, prices times {self.factor}"
 
     async def begin(self) -> None:
-        connection = await connect(self.world.stack.database_url)
+        world = self.world
+        award = world.awards[int(self.place * len(world.awards))]
+        day = (world.latest() + PRICES_AHEAD).date()
+        text = re.sub(r"(?m)^grace_days = \d+", f"grace_days = {self.days}", world.contract)
+        text = with_tariff(text, award, day, self.factor) or text
+        connection = await connect(world.stack.database_url)
         try:
-            text = CONTRACT.read_text("utf-8")
-            await contract_store.apply(connection, re.sub(r"(?m)^grace_days = \d+", f"grace_days = {self.days}", text))
+            await contract_store.apply(connection, text)
         finally:
             await connection.close()
+        world.contract = text
 
 
 class Poison(Fault):

@@ -1,15 +1,17 @@
 """Providers that push for as long as the chaos lasts, and a record of all that was acknowledged.
 
 Law: an event is pushed until it is acknowledged, under the same id; what is acknowledged is written down before the
-next is made. So the record is exactly what the books must hold.
+next is made. So the record is exactly what the books must hold, where an id has two contents one of the two.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 
 import httpx
+import msgspec
 
 from services.bench.usage import Hour, Machine
 from services.chaos import errors
@@ -18,7 +20,10 @@ from services.kafka import Message, Sender, raw_topic
 EVENTS_A_PUSH = 50
 PAUSE_SECONDS = 0.1
 AGAIN = 0.02
+CONFLICTING = 0.003
+CORRECTED = 0.005
 _RETRY_SECONDS = 0.3
+_QUANTITY = b'"quantity":"'
 Deliver = Callable[[list[bytes]], Awaitable[None]]
 
 
@@ -66,6 +71,11 @@ class Provider:
             await self._deliver(messages)
             self._record.add(messages)
 
+    @property
+    def latest(self) -> datetime:
+        """Return the hour of the newest reading."""
+        return Hour.at(self._next // len(self.machines))
+
     async def pause(self) -> None:
         """Wait until what is on its way is acknowledged; the gate must be closed."""
         async with self._busy:
@@ -77,9 +87,31 @@ class Provider:
             hour, place = divmod(self._next, len(self.machines))
             messages.append(self.machines[place].message(Hour.number(hour)))
             self._next += 1
+        odd = []
+        for each in messages:
+            chosen = self._choose.random()
+            if chosen < CONFLICTING:
+                odd.append(_conflict(each))
+            elif chosen < CONFLICTING + CORRECTED:
+                odd.append(_correction(each, self._choose.randrange(5_000)))
+        messages += odd
         messages += [each for each in messages if self._choose.random() < AGAIN]
         self._choose.shuffle(messages)
         return messages
+
+
+def _conflict(message: bytes) -> bytes:
+    """Return the event with another quantity under its id."""
+    return message.replace(_QUANTITY, _QUANTITY + b"1")
+
+
+def _correction(message: bytes, quantity: int) -> bytes:
+    """Return an event that replaces this one, which may come after it or before it."""
+    event = msgspec.json.decode(message)
+    corrected = event["id"]
+    event["id"] = f"{corrected}-corrected"
+    event["data"] |= {"quantity": f"{quantity / 1000:.3f}", "corrects": corrected}
+    return msgspec.json.encode(event)
 
 
 def over_http(client: httpx.AsyncClient, key: str) -> Deliver:

@@ -57,6 +57,15 @@ class Proxy:
         """Pass the next commits on and cut their connections before the answer comes."""
         self._commits_to_cut = count
 
+    async def all_cut(self, seconds: float) -> bool:
+        """Wait until all these commits were cut; False when that took longer."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while self._commits_to_cut:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
     def _abort(self) -> None:
         for writer in self._writers:
             writer.transport.abort()

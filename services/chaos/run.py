@@ -16,28 +16,23 @@ from services.bench.usage import Hour, Machine, machines
 from services.chaos import load, verdict
 from services.chaos.errors import ChaosError
 from services.chaos.faults import KINDS, OPEN_MONTH, Fault, schedule
+from services.chaos.flow import wait_until_it_flows
 from services.chaos.fuzz import fuzz
 from services.chaos.world import SERVERS, World
 from services.contract.load import load as load_contract
 from services.contract.model import Contract
 from services.invoicing.close import close_month
 from services.kafka import Sender
-from services.postgres import TRANSIENT, connect
-from services.stack.demo import CONTRACT
+from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond, prepare
 
 RECOVERY_SECONDS_MAX = 30
-PATIENCE_SECONDS = 120
 AUDIT_SECONDS = 60
 BROKEN_ON_PURPOSE = frozenset({"no message is parked", "no usage is below zero"})
 EVENTS = 1_000 * 744
 """So many machines that no provider comes to the end of the contract, whatever the length of the run."""
 _OVER_HTTP = 2
 _PROVIDERS = 4
-_SETTLED = """
-select exists (select from rating.event join rating.batch using (batch_no) join invoicing.batch using (batch)
-               where provider = $1 and id = $2)
-"""
 _DEAL_WITH_PARKED = """
 with rating as (update rating.parked set resolved_at = now() where resolved_at is null),
      invoicing as (update invoicing.parked set resolved_at = now() where resolved_at is null)
@@ -54,19 +49,25 @@ class Happened:
     seconds: float
     recovery: float
     breaches: tuple[str, ...]
+    took_effect: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the chaos came to; `restarts` names services that ended by themselves and were started again."""
+    """What the chaos came to.
+
+    `restarts` names services that ended by themselves and were started again. `failure` says what went so wrong that
+    the rest was not done; there is no verdict then.
+    """
 
     happened: list[Happened]
     left_out: list[str]
     restarts: list[str]
     poison: int
     fuzzed: int
-    verdict: verdict.Verdict
+    verdict: verdict.Verdict | None
     breaches: tuple[str, ...]
+    failure: str = ""
 
     @property
     def slowest(self) -> float:
@@ -75,10 +76,10 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        """Tell whether nothing was lost, doubled, off, or too slow."""
-        found = self.verdict
-        whole = not (found.lost or found.doubled or found.amount_difference or self.breaches)
-        return whole and self.slowest <= RECOVERY_SECONDS_MAX and not any(each.breaches for each in self.happened)
+        """Tell whether nothing was lost, doubled, off, too slow, or ended by itself."""
+        whole = self.verdict is not None and self.verdict.good and not self.breaches and not self.restarts
+        quick = self.slowest <= RECOVERY_SECONDS_MAX
+        return whole and quick and all(each.took_effect and not each.breaches for each in self.happened)
 
 
 def run_chaos(folder: Path, faults: int, seed: int, fuzzed: int, report: Callable[[Happened], None]) -> Outcome:
@@ -94,7 +95,7 @@ def run_chaos(folder: Path, faults: int, seed: int, fuzzed: int, report: Callabl
 async def _chaos(
     world: World, plafond: Plafond, faults: int, seed: int, fuzzed: int, report: Callable[[Happened], None]
 ) -> Outcome:
-    keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
+    keys = await prepare(plafond, world.contract)
     await world.open()
     try:
         return await _break_things(world, plafond, keys, faults, seed, fuzzed, report)
@@ -116,16 +117,22 @@ async def _break_things(
     gate = asyncio.Event()
     sender = Sender(plafond.addresses.kafka, "chaos-provider")
     async with httpx.AsyncClient(base_url=plafond.addresses.gateway, timeout=5, trust_env=False) as client:
-        providers = _providers(keys, client, sender, record, gate, seed)
+        providers = _providers(world, keys, client, sender, record, gate, seed)
         chaos = _Chaos(world, providers, record, gate)
+        world.latest = lambda: max(each.latest for each in providers)
         work = [asyncio.create_task(each.run()) for each in providers]
         work.append(asyncio.create_task(world.supervise()))
+        happened: list[Happened] = []
+        failure = ""
         try:
-            happened = []
             for number, fault in enumerate(schedule(world, random.Random(seed), faults), 1):  # noqa: S311 not a secret
-                happened.append(await chaos.suffer(number, fault))
+                try:
+                    happened.append(await chaos.suffer(number, fault))
+                    chaos.raise_from(work)
+                except ChaosError as error:
+                    failure = f"fault {number} ({fault.what}): {error}"
+                    break
                 report(happened[-1])
-                chaos.raise_from(work)
         finally:
             for task in work:
                 task.cancel()
@@ -133,6 +140,8 @@ async def _break_things(
             await sender.stop()
             record.close()
     left_out = [kind.__doc__ or kind.__name__ for kind in KINDS if not kind.possible(world)]
+    if failure:
+        return Outcome(happened, left_out, world.restarts, world.poison, 0, None, (), failure)
     found, breaches = await chaos.compare()
     if fuzzed:
         await fuzz(plafond, keys, fuzzed, seed)
@@ -141,9 +150,15 @@ async def _break_things(
 
 
 def _providers(
-    keys: dict[str, str], client: httpx.AsyncClient, sender: Sender, record: load.Record, gate: asyncio.Event, seed: int
+    world: World,
+    keys: dict[str, str],
+    client: httpx.AsyncClient,
+    sender: Sender,
+    record: load.Record,
+    gate: asyncio.Event,
+    seed: int,
 ) -> list[load.Provider]:
-    contract = load_contract(CONTRACT.read_text("utf-8"))
+    contract = load_contract(world.contract)
     assert isinstance(contract, Contract), "the sample has no mistakes"
     fleets: dict[str, list[Machine]] = {}
     for machine in machines(contract, EVENTS, "chaos"):
@@ -152,6 +167,8 @@ def _providers(
     for number, (name, fleet) in enumerate(sorted(fleets.items())[:_PROVIDERS]):
         deliver = load.over_http(client, keys[name]) if number < _OVER_HTTP else load.into_kafka(sender, name)
         made.append(load.Provider(fleet, deliver, record, gate, seed + number))
+    names = {each.name for each in made}
+    world.awards = sorted({award.code for (name, _), award in contract.award_by_provider.items() if name in names})
     return made
 
 
@@ -168,6 +185,7 @@ class _Chaos:
         await asyncio.sleep(0.5)
         await fault.begin()
         await asyncio.sleep(fault.seconds)
+        took_effect = await fault.takes_effect()
         ended = time.monotonic()
         await fault.end()
         await self._flows_again(number, ended)
@@ -175,7 +193,7 @@ class _Chaos:
         await self._retire_seconds()
         self._gate.clear()
         await asyncio.gather(*(each.pause() for each in self._providers))
-        return Happened(number, fault.what, fault.seconds, recovery, await self.audit())
+        return Happened(number, fault.what, fault.seconds, recovery, await self.audit(), took_effect)
 
     async def compare(self) -> tuple[verdict.Verdict, tuple[str, ...]]:
         """Close every month and compare the books with what was acknowledged; returns the audits' breaches as well."""
@@ -189,7 +207,8 @@ class _Chaos:
             breaches += await self.audit()
             stored = await contract_store.newest(connection)
             assert stored is not None, "the contract was applied"
-            return await verdict.verdict(connection, stored.contract, self._record.path), breaches
+            kafka = self._world.stack.bootstrap_servers
+            return await verdict.verdict(connection, kafka, stored.contract, self._record.path), breaches
         finally:
             await connection.close()
 
@@ -201,23 +220,11 @@ class _Chaos:
                 raise error
 
     async def _flows_again(self, number: int, since: float) -> None:
-        """Push one event through the gateway and one into Kafka, and wait until both are posted."""
-        markers = [(provider, self._marker(provider, number)) for provider in (self._providers[0], self._providers[-1])]
-        await asyncio.gather(*(provider.push([message]) for provider, (_, message) in markers))
-        wanted = [(provider.name, event_id) for provider, (event_id, _) in markers]
-        while wanted:
-            if time.monotonic() > since + PATIENCE_SECONDS:
-                raise ChaosError(f"fault {number}: usage does not flow {PATIENCE_SECONDS} s after its end")
-            try:
-                connection = await connect(self._url)
-                try:
-                    while wanted and await connection.fetchval(_SETTLED, *wanted[0]):
-                        wanted.pop(0)
-                finally:
-                    await connection.close()
-            except TRANSIENT:
-                pass  # the database is still starting
-            await asyncio.sleep(0.1)
+        """Push an event of every provider, and wait until these are posted and no partition stands still."""
+        markers = [(provider, *self._marker(provider, number)) for provider in self._providers]
+        await asyncio.gather(*(provider.push([message]) for provider, _, message in markers))
+        wanted = [(provider.name, event_id) for provider, event_id, _ in markers]
+        await wait_until_it_flows(self._url, self._world.stack.bootstrap_servers, wanted, since)
 
     def _marker(self, provider: load.Provider, number: int) -> tuple[str, bytes]:
         hour = Hour.number(0)._replace(code=f"marker-{number}")

@@ -2,11 +2,18 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
+
+from services.bench.usage import FIRST_HOUR
+from services.chaos.contract import low_ceilings
 from services.chaos.proxy import Proxy
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, Addresses, Plafond, servers
@@ -17,6 +24,9 @@ SECOND = "second"
 DISK = "4g"
 _SUPERVISE_SECONDS = 0.5
 _SLACK_KIB = 64
+WORK_SECONDS_MAX = 30.0
+_LOOK_SECONDS = 0.2
+_BATCHES = re.compile(r"^plafond_batch_events_count\{.*\} [1-9]", re.MULTILINE)
 _TRIES = 20
 
 
@@ -78,6 +88,10 @@ class World:
         self.clock = folder / "clock"
         self.restarts: list[str] = []
         self.poison = 0
+        self.contract = low_ceilings()
+        self.latest: Callable[[], datetime] = lambda: FIRST_HOUR
+        self.awards: list[str] = []
+        self._probes: dict[str, str] = {}
         self._wanted: set[str] = set()
         self._starting = asyncio.Lock()  # so that nothing is started twice
 
@@ -118,6 +132,18 @@ class World:
         """Send a signal to a service that runs."""
         os.kill(self.stack.identity(name).pid, number)
 
+    async def has_worked(self, name: str) -> bool:
+        """Wait until a service has done a batch since its start; False when it takes too long."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            for _ in range(int(WORK_SECONDS_MAX / _LOOK_SECONDS)):
+                try:
+                    if _BATCHES.search((await client.get(self._probes[name])).text):
+                        return True
+                except httpx.TransportError:
+                    pass  # it is still starting
+                await asyncio.sleep(_LOOK_SECONDS)
+        return False
+
     def set_clock(self, seconds: int) -> None:
         """Let the services' clocks be off by so many seconds."""
         self.clock.write_text(f"{seconds:+d}\n", "ascii")
@@ -157,5 +183,6 @@ class World:
                 netloc=f"{url.username}:{url.password}@{LOOPBACK}:{self.postgres.port}"
             ).geturl(),
         }
+        self._probes[name] = f"http://{LOOPBACK}:{port}/metrics"
         command = [sys.executable, "-m", "services.chaos.clock", str(self.clock), "run", service]
         self.stack.add(name, command, environment, f"http://{LOOPBACK}:{port}/readyz")

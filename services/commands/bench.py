@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from services.bench.repricing import Repricing, run_repricing
 from services.bench.run import Figures, machine, run_bench
 from services.commands.stack import empty, stages
-from services.output import Column, console, fail, show, write_json
+from services.output import Column, console, fail, require_writable, show, write_json
 from services.stack.process import StackError
 
 _COLUMNS = [
@@ -45,6 +45,8 @@ def bench_command(
     Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`,
     `plafond bench --stored 50000000`, `plafond bench --repricing 30000000`
     """
+    if json_file is not None:
+        require_writable(json_file)
     empty(folder)
     figures: Figures | Repricing
     try:

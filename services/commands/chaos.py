@@ -8,11 +8,10 @@ import typer
 from aiokafka.errors import KafkaError
 
 from services import logs
-from services.chaos.errors import ChaosError
 from services.chaos.run import RECOVERY_SECONDS_MAX, Happened, Outcome, run_chaos
 from services.commands.stack import empty
 from services.contract.money import plain
-from services.output import console, errors, fail, write_json
+from services.output import console, errors, fail, require_writable, write_json
 from services.stack.process import StackError
 
 
@@ -37,6 +36,8 @@ def chaos_command(
     Examples: `plafond chaos`, `plafond chaos --faults 200 --seed 7 --fuzz 1000000 --json chaos.json`
     """
     chosen = random.randrange(1_000_000) if seed is None else seed  # noqa: S311 not a secret
+    if json_file is not None:
+        require_writable(json_file)
     empty(folder)
     errors.print(f"seed {chosen}", highlight=False)
     try:
@@ -44,13 +45,13 @@ def chaos_command(
         with (folder / "chaos.log").open("w") as log:
             logs.configure("chaos", log)  # what the providers meet is expected here
             outcome = run_chaos(folder, faults, chosen, fuzz, _report)
-    except ChaosError as error:
-        fail(f"{error} (seed {chosen}; logs are in {folder}/logs)", 1)
     except (StackError, OSError, KafkaError) as error:
         fail(str(error) or repr(error), 3)
-    _print(outcome)
     if json_file is not None:
         write_json(json_file, _json(outcome, chosen))
+    _print(outcome)
+    if outcome.failure:
+        fail(f"{outcome.failure} (seed {chosen}; logs are in {folder}/logs)", 1)
     if not outcome.good:
         raise typer.Exit(1)
 
@@ -59,9 +60,10 @@ def _report(each: Happened) -> None:
     audit = "audit clean" if not each.breaches else f"audit broken: {each.breaches[0]}"
     slow = each.recovery > RECOVERY_SECONDS_MAX
     what = f"{each.number:>4}  {each.what:<52} {each.seconds:>4.1f} s"
+    effect = "" if each.took_effect else "  did not take effect"
     console.print(
-        f"{what}  flows again after {each.recovery:>4.1f} s  {audit}",
-        style="red" if slow or each.breaches else None, markup=False, highlight=False, soft_wrap=True,
+        f"{what}  flows again after {each.recovery:>4.1f} s  {audit}{effect}",
+        style="red" if slow or each.breaches or effect else None, markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -69,11 +71,15 @@ def _json(outcome: Outcome, seed: int) -> dict[str, Any]:
     found = outcome.verdict
     return {
         "seed": seed,
-        "faults": len(outcome.happened),
-        "events": found.events,
-        "lost": found.lost,
-        "doubled": found.doubled,
-        "amount_difference": found.amount_difference,
+        "failure": outcome.failure or None,
+        "faults": sum(each.took_effect for each in outcome.happened),
+        "events": found and found.events,
+        "lost": found and found.lost,
+        "doubled": found and found.doubled,
+        "amount_difference": found and float(found.amount_difference),
+        "conflicts": found and found.conflicts,
+        "alerts": found and found.alerts,
+        "alerts_off": found and found.alerts_off,
         "slowest_recovery_seconds": round(outcome.slowest, 3),
         "fuzzed": outcome.fuzzed,
         "poisoned_and_parked": outcome.poison,
@@ -82,7 +88,7 @@ def _json(outcome: Outcome, seed: int) -> dict[str, Any]:
         "breaches": list(outcome.breaches),
         "happened": [
             {"what": each.what, "seconds": round(each.seconds, 3), "recovery_seconds": round(each.recovery, 3),
-             "breaches": list(each.breaches)}
+             "took_effect": each.took_effect, "breaches": list(each.breaches)}
             for each in outcome.happened
         ],
     }  # fmt: skip
@@ -96,9 +102,12 @@ def _print(outcome: Outcome) -> None:
         console.print(f"broken: {breach}", style="red", markup=False, soft_wrap=True)
     if outcome.restarts:
         console.print(f"ended by themselves and were started again: {', '.join(outcome.restarts)}", highlight=False)
+    if found is None:
+        return
     console.print(
-        f"{len(outcome.happened)} faults, {outcome.fuzzed:,} mutated messages, {found.events:,} acknowledged events: "
-        f"{found.lost} lost, {found.doubled} doubled, amounts off by {plain(found.amount_difference)}, "
+        f"{len(outcome.happened)} faults, {outcome.fuzzed:,} mutated messages, {found.events:,} acknowledged events "
+        f"({found.conflicts:,} with two contents): {found.lost} lost, {found.doubled} doubled, amounts off by "
+        f"{plain(found.amount_difference)}; {found.alerts} alerts, {found.alerts_off} missing or too many; "
         f"slowest recovery {outcome.slowest:.1f} s",
         style="bold green" if outcome.good else "bold red", highlight=False, soft_wrap=True,
     )  # fmt: skip

@@ -27,7 +27,10 @@ def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(written.read_text())
-    assert (found["lost"], found["doubled"], found["amount_difference"], found["breaches"]) == (0, 0, "0", [])
+    assert (found["lost"], found["doubled"], found["amount_difference"], found["breaches"]) == (0, 0, 0, [])
+    assert found["alerts"] > 0
+    assert (found["alerts_off"], found["failure"], found["restarted"]) == (0, None, [])
+    assert found["conflicts"] > 0
     assert found["slowest_recovery_seconds"] <= 30
     assert found["faults"] == FAULTS
     assert found["events"] > 1_000
