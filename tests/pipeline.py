@@ -18,7 +18,7 @@ from services.invoicing.read import ceilings_of, statements_of
 from services.kafka import Message, Sender, ensure_topics, raw_topic, topics
 from services.offsets import Offsets
 from services.postgres import connect, migrate
-from services.stack.process import free_ports
+from services.stack.process import Identity, free_ports
 from services.stack.service import Service
 
 SERVICES = ("ingest", "rating", "invoicing")
@@ -81,6 +81,12 @@ class Pipeline:
         """Tell whether a service's process runs."""
         process = self._services[name].process
         return process is not None and process.alive
+
+    def identity(self, name: str) -> Identity:
+        """Return a running service's process."""
+        process = self._services[name].process
+        assert process is not None, f"{name} does not run"
+        return process.identity
 
     async def push(self, provider: str, events: Iterable[bytes]) -> None:
         """Write messages straight into a provider's topic."""

@@ -16,7 +16,7 @@ from services.invoicing.documents import ceiling_row, due
 from services.output import Column, JsonOption, console, errors, fail, print_json, show
 from services.reasons import TEXTS, Reason
 from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
-from services.stack.local import LocalStack
+from services.stack.local import SERVERS, LocalStack
 from services.stack.plafond import SERVICES, addresses_in, prepare, servers
 from services.stack.process import StackError, run
 
@@ -34,7 +34,7 @@ def up_command(
     """
     stack = LocalStack(folder)
     try:
-        if set(SERVICES) <= set(stack.running()):
+        if {*SERVERS, *SERVICES} <= set(stack.running()):
             errors.print(f"the stack in {folder} runs already", highlight=False)
             keys = {}
         else:
@@ -71,7 +71,14 @@ def down_command(
     Example: `plafond down`
     """
     stack = LocalStack(folder)
-    stopped = stack.down()
+    if not folder.exists():
+        console.print(f"nothing runs in {folder}", highlight=False)
+        return
+    try:
+        with stack.held():
+            stopped = stack.down()
+    except StackError as error:
+        fail(str(error), 3)
     console.print(f"stopped {', '.join(stopped)}" if stopped else f"nothing runs in {folder}", highlight=False)
     if delete and folder.exists():
         stack.postgres.destroy()
@@ -132,8 +139,13 @@ class stages:  # noqa: N801 used as a function
 def empty(folder: Path) -> None:
     """Delete what an earlier run left in a folder; ends the command while it still runs."""
     stack = LocalStack(folder)
+    try:
+        if folder.exists():
+            stack.held().close()
+    except StackError as error:
+        fail(str(error), 3)
     if stack.running():
-        fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 1)
+        fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 3)
     for place in folder.iterdir() if folder.exists() else ():
         if place.is_mount():  # a small disk that a killed run of chaos left
             run(["umount", "-l", str(place)])

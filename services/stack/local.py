@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
@@ -19,7 +20,7 @@ from services.stack.service import Service
 from services.stack.state import Record, StateFile, locked
 
 DATABASE = "plafond"
-_SERVERS = ("kafka", "postgres")
+SERVERS = ("kafka", "postgres")
 _PORTS = ("kafka", "kafka-controller", "postgres")
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -56,6 +57,7 @@ class LocalStack:
         self._parts: dict[str, Part] = {"kafka": self.kafka, "postgres": self.postgres}
         self._handlers: dict[signal.Signals, Any] = {}
         self._pending: list[Future[object]] = []
+        self._hold = ExitStack()
 
     @property
     def bootstrap_servers(self) -> str:
@@ -83,7 +85,7 @@ class LocalStack:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with locked(self.folder / "up.lock", wait=False):
-                missing = [name for name in _SERVERS if name not in self.running()]
+                missing = [name for name in SERVERS if name not in self.running()]
                 self._choose_ports(missing)
                 self._together(self._start, missing)
                 self.postgres.create_database(DATABASE)
@@ -99,7 +101,7 @@ class LocalStack:
         ready_url: str | None = None,
     ) -> None:
         """Make a service known; PLAFOND_KAFKA and PLAFOND_DATABASE_URL will tell it where the servers are."""
-        if name in _SERVERS:
+        if name in SERVERS:
             raise StackError(f"a service can't be named {name}")
         log = self.logs / f"{name}.log"
         self._parts[name] = Service(
@@ -124,11 +126,26 @@ class LocalStack:
         self._together(lambda name: self._part(name).kill(), names)
         self._forget(names)
 
+    def held(self) -> ExitStack:
+        """Keep other commands from starting or stopping the stack until this is closed; ends with the process, too.
+
+        Raises StackError where another command has it.
+        """
+        hold = ExitStack()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            hold.enter_context(locked(self.folder / "run.lock", wait=False))
+        except BlockingIOError:
+            raise StackError(
+                f"a command works with the stack in {self.folder}: wait for its end, or stop it with Ctrl-C"
+            ) from None
+        return hold
+
     def down(self) -> list[str]:
         """Stop all that runs, the services before the servers, and return the names."""
         names = self.running()
-        services = [name for name in names if name not in _SERVERS]
-        for group in (services, [name for name in names if name in _SERVERS]):
+        services = [name for name in names if name not in SERVERS]
+        for group in (services, [name for name in names if name in SERVERS]):
             self._together(self._stop_recorded, group)
         self._forget(self._state.read().processes)
         return names
@@ -136,6 +153,7 @@ class LocalStack:
     def __enter__(self) -> Self:
         if names := self.running():
             raise StackError(f"the stack in {self.folder} runs already ({', '.join(names)}): take it down first")
+        self._hold = self.held()
         if threading.current_thread() is threading.main_thread():
             self._take_signals()
         return self
@@ -151,6 +169,7 @@ class LocalStack:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             self._handlers = {}
+            self._hold.close()
 
     def _take_signals(self) -> None:
         """Leave the context on SIGTERM and SIGHUP as on Ctrl-C; what was ignored (nohup) stays ignored."""

@@ -248,3 +248,16 @@ def test_a_signal_leaves_nothing_running(tmp_path: Path, number: signal.Signals)
     assert leader.wait(20) != 0
     assert stack.running() == []
     assert not any(record.process().alive for record in records)
+
+
+def test_a_stack_that_a_command_works_with_is_neither_taken_down_nor_started(tmp_path: Path) -> None:
+    stack = LocalStack(tmp_path / "stack")
+    with stack:
+        for command in ("down", "demo"):
+            answer = subprocess.run(
+                [sys.executable, "-m", "services.cli", command, "--folder", str(stack.folder)],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert answer.returncode == 3, answer.stdout
+            assert "a command works with the stack" in " ".join(answer.stderr.split())
+    stack.held().close()
