@@ -36,17 +36,26 @@ create table bench.usage (
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What reading and copying the same events took, side by side, in seconds."""
+    """What reading and copying the same events took, side by side, in seconds.
+
+    `two_copies_seconds` is the same with two connections that copy half of the rows each.
+    """
 
     events: int
     read_seconds: float
     copy_seconds: float
     seconds: float
+    two_copies_seconds: float
 
     @property
     def events_per_second(self) -> float:
         """Return the rate at which both were done."""
         return self.events / self.seconds
+
+    @property
+    def two_copies_events_per_second(self) -> float:
+        """Return the rate at which both were done with two connections."""
+        return self.events / self.two_copies_seconds
 
 
 def write_rows(path: Path, messages: Iterable[list[bytes]]) -> int:
@@ -78,11 +87,30 @@ def _row(message: bytes) -> str:
 
 def measure(kafka: str, database_url: str, rows: Path, events: int) -> Limit:
     """Read all raw topics and copy all rows, at the same time; raises RuntimeError when one of them fails."""
+    read, copy, seconds = _side_by_side(kafka, database_url, [rows], events)
+    halves = _halves(rows)
+    *_, two_copies = _side_by_side(kafka, database_url, halves, events)
+    for half in halves:
+        half.unlink()
+    return Limit(events, read, copy, seconds, two_copies)
+
+
+def _halves(rows: Path) -> list[Path]:
+    """Write every second line of a file into one file, the others into another."""
+    halves = [rows.with_name(f"rows-{number}.tsv") for number in range(2)]
+    with rows.open("rb") as source, halves[0].open("wb") as even, halves[1].open("wb") as odd:
+        for number, line in enumerate(source):
+            (odd if number % 2 else even).write(line)
+    return halves
+
+
+def _side_by_side(kafka: str, database_url: str, files: list[Path], events: int) -> tuple[float, float, float]:
+    """Return what reading took, what copying took, and both together."""
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(2), context.SimpleQueue()
     workers = [
         context.Process(target=_read_process, args=(barrier, results, kafka, events)),
-        context.Process(target=_copy_process, args=(barrier, results, database_url, rows)),
+        context.Process(target=_copy_process, args=(barrier, results, database_url, files)),
     ]
     for worker in workers:
         worker.start()
@@ -93,7 +121,7 @@ def measure(kafka: str, database_url: str, rows: Path, events: int) -> Limit:
     times: dict[str, tuple[float, float]] = dict(results.get() for _ in workers)
     (read_began, read_ended), (copy_began, copy_ended) = times["read"], times["copy"]
     seconds = max(read_ended, copy_ended) - min(read_began, copy_began)
-    return Limit(events, read_ended - read_began, copy_ended - copy_began, seconds)
+    return read_ended - read_began, copy_ended - copy_began, seconds
 
 
 Barrier = multiprocessing.synchronize.Barrier
@@ -103,8 +131,8 @@ def _read_process(barrier: Barrier, results: "multiprocessing.SimpleQueue[Any]",
     results.put(("read", _run(_read(barrier, kafka, events))))
 
 
-def _copy_process(barrier: Barrier, results: "multiprocessing.SimpleQueue[Any]", url: str, rows: Path) -> None:
-    results.put(("copy", _run(_copy(barrier, url, rows))))
+def _copy_process(barrier: Barrier, results: "multiprocessing.SimpleQueue[Any]", url: str, files: list[Path]) -> None:
+    results.put(("copy", _run(_copy(barrier, url, files))))
 
 
 def _run(work: Coroutine[Any, Any, tuple[float, float]]) -> tuple[float, float]:
@@ -128,13 +156,19 @@ async def _read(barrier: Barrier, kafka: str, events: int) -> tuple[float, float
         await reader.stop()
 
 
-async def _copy(barrier: Barrier, url: str, rows: Path) -> tuple[float, float]:
-    connection = await connect(url)
+async def _copy(barrier: Barrier, url: str, files: list[Path]) -> tuple[float, float]:
+    connections = [await connect(url) for _ in files]
     try:
-        await connection.execute(_CREATE)
+        await connections[0].execute(_CREATE)
         await asyncio.to_thread(barrier.wait)
         began = time.perf_counter()
-        await connection.copy_to_table("usage", schema_name="bench", source=rows)
+        await asyncio.gather(
+            *(
+                connection.copy_to_table("usage", schema_name="bench", source=file)
+                for connection, file in zip(connections, files, strict=True)
+            )
+        )
         return began, time.perf_counter()
     finally:
-        await connection.close()
+        for connection in connections:
+            await connection.close()
