@@ -52,6 +52,7 @@ async def test_a_correction_may_be_corrected_and_a_second_one_of_the_same_is_ref
     assert (await quantities(pipeline))["EP", "2/BETA"] == Decimal("60.5")
     shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
     assert [each["event_id"] for each in shown] == ["a4"]
+    assert shown[0]["explanation"].endswith("correct its correction instead: a2")
     assert await pipeline.audit() == []
 
 
