@@ -4,6 +4,7 @@ An event moves a meter together with the others of its batch. Its own charge is 
 in the batch, in their order: the difference of two prices, like every charge.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import asyncpg
@@ -13,7 +14,7 @@ from services import contract_store
 from services.contract.charges import ChargeKey, meter_of, price_of
 from services.contract.model import Contract, payer
 from services.contract.money import ZERO, add
-from services.contract.tariff import Step, charge
+from services.contract.tariff import charge
 from services.ingest.events import read
 from services.invoicing.settle import Share, pool_parts
 from services.kafka import raw_topic
@@ -142,8 +143,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "currency": contract.currency,
         "currency_of_price": price.currency or contract.currency,
         "rate": price.rate,
-        "steps_before": [_step(step) for step in price.steps(before)],
-        "steps_after": [_step(step) for step in price.steps(after)],
+        "steps_before": [asdict(step) for step in price.steps(before)],
+        "steps_after": [asdict(step) for step in price.steps(after)],
     }
 
 
@@ -173,7 +174,7 @@ async def _rerated(
         "meter_scope": meter.scope,
         "meter_quantity": quantity,
         "meter_amount": amount,
-        "steps": [_step(step) for step in price.steps(quantity)],
+        "steps": [asdict(step) for step in price.steps(quantity)],
     }
 
 
@@ -211,7 +212,3 @@ async def _direct(connection: Connection, month: str) -> dict[str, Any]:
 
 def _key(event: asyncpg.Record) -> ChargeKey:
     return ChargeKey(event["award"], event["item"], event["month"], event["tariff"].isoformat(), event["subject"])
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {"what": step.what, "quantity": step.quantity, "price": step.price, "amount": step.amount}
