@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 
 from services import contract_store
+from services.audit.taken_back import taken_back
 from services.contract.charges import ChargeKey, meter_of, price_of
 from services.contract.model import Contract, payer
 from services.contract.money import ZERO, add
@@ -110,7 +111,9 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["corrects"] = await connection.fetchval(_CORRECTS, provider, event_id)
     found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
     found["price"] = await _priced(connection, contract, event)
-    found["rerated"] = await _rerated(connection, event_id, event, found["price"])
+    found["taken_back"] = await taken_back(connection, provider, event_id)
+    again_priced = None if found["taken_back"] else await _rerated(connection, event_id, event, found["price"])
+    found["rerated"] = again_priced
     found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
@@ -136,6 +139,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
     return {
         "tariff": f"{key.award} from {key.tariff}, contract version {event['version']}",
         "model": price.model.kind,
+        "percent_of_list": price.percent_of_list,
+        "indexed": [asdict(each) for each in price.indexed],
         "meter_scope": charged["scope"],
         "meter_before": before,
         "meter_after": after,

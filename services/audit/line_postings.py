@@ -126,7 +126,7 @@ async def posted_on(
         elif row["rerating"] is not None:
             made.append({**found, "what": f"re-rating {row['rerating']}"})
         elif row["batch"] in taken_back:
-            what = "usage, of which " + ", ".join(taken_back[row["batch"]])
+            what = "charged for usage, of which " + ", ".join(taken_back[row["batch"]])
             made.append({**found, "what": what, "events": by_batch.get(row["batch"], 0)})
         else:
             charged.append(row)
@@ -143,7 +143,7 @@ def _together(rows: Sequence[asyncpg.Record], by_batch: Mapping[Any, int], *, is
     batches = [row["batch"] for row in rows]
     named = batches if len(batches) <= BATCHES_NAMED else [batches[0], batches[-1]]
     return {
-        "what": "late usage" if is_late else "usage, as it came",
+        "what": "charged for late usage" if is_late else "charged as usage came",
         "posted_at": rows[-1]["posted_at"],
         "batches": named,
         "of_batches": len(batches),

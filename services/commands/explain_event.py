@@ -5,6 +5,7 @@ from typing import Any
 from rich.markup import escape
 
 from services.commands.steps import show_steps
+from services.contract.money import HUNDRED
 from services.contract.tariff.reserved import EVERYONE
 from services.output import Column, console, show, text
 
@@ -16,10 +17,7 @@ def show_event(found: dict[str, Any]) -> None:
         _facts(found["event"], found["price"], found["rerated"])
         if found["corrects"] is not None:
             console.print(f"  corrects       {escape(found['corrects'])}, which counts nothing", highlight=False)
-        if found["corrected_by"] is not None:
-            console.print(
-                f"  corrected by   {escape(found['corrected_by'])}: it counts nothing itself", highlight=False
-            )
+        _taken_back(found["taken_back"], found["corrected_by"], found["price"]["currency"])
         _reckoning(found["price"])
         columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
                    Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
@@ -42,6 +40,10 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
         ("charge model", f"{price['model']}, meter of {meter}"),
         ("charge", f"{text(price['amount'])} {price['currency']}"),
     ]
+    if price["percent_of_list"] != HUNDRED:
+        rows.insert(-1, ("of the list", f"{text(price['percent_of_list'])} % are due"))
+    for each in price["indexed"]:
+        rows.insert(-1, ("indexation", f"{text(each['percent'])} % from {each['valid_from']}"))
     if price["rate"] is not None:
         rate = f"{text(price['rate'])} {price['currency_of_price']} for 1 {price['currency']}"
         rows.insert(-1, ("converted", f"prices in {price['currency_of_price']}, {rate}"))
@@ -62,6 +64,19 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
             ),
             ("costs now", f"{alone}{together}"),
         ]
+    for name, value in rows:
+        console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
+
+
+def _taken_back(taken: dict[str, Any] | None, by: str | None, currency: str) -> None:
+    if taken is None:
+        return
+    move = f"{text(taken['quantity'])}, the meter from {text(taken['meter_before'])} to {text(taken['meter_after'])}"
+    rows = [
+        ("corrected by", f"{by}: it counts nothing itself"),
+        ("taken back", f"{text(taken['amount'])} {currency}, in batch {taken['batch']}, {text(taken['rated_at'])}"),
+        ("", move),
+    ]
     for name, value in rows:
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 

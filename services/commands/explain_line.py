@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.commands.steps import show_steps
-from services.contract.money import plain
+from services.contract.money import HUNDRED, plain
 from services.output import Column, console, counted, show, text
 
 _USES = [Column("subject", "who"), Column("quantity", "quantity", right=True), Column("amount", "amount", right=True)]
@@ -31,7 +31,9 @@ def show_line(found: Mapping[str, Any]) -> None:
     for name, value in _facts(found):
         console.print(f"  {name:<12} {value}", markup=False, highlight=False, soft_wrap=True)
     if found["meter"]:
-        _meter(found["meter"], found["currency"])
+        steps = found["meter"]["steps"]
+        told_below = [each["what"] for each in steps] == [each["what"] for each in found["parts"][: len(steps)]]
+        _meter(found["meter"], found["currency"], is_told_below=told_below)
     if found["fee"]:
         title = f"\nWhat the fee is on: {plain(found['fee']['amount'])} {found['currency']}"
         show(found["fee"]["on"], _ON, title=title)
@@ -63,6 +65,8 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("priced again", f"re-rating {each['rerating']}, {text(each['applied_at'])}, {each['applied_by']}")
         for each in found["reratings"]
     ]
+    if not found["meter"] and not found["promises"]:
+        rows.append(("due", "nothing any more: its usage was corrected, or a re-rating put it under other prices"))
     if events := found["events"]:
         first, last = events["first"], events["last"]
         corrected = f", {events['corrected']:,} of them corrected" if events["corrected"] else ""
@@ -86,9 +90,11 @@ def _words(found: Mapping[str, Any]) -> str:
     return f"{place} --line {found['line']}"
 
 
-def _meter(meter: Mapping[str, Any], currency: str) -> None:
+def _meter(meter: Mapping[str, Any], currency: str, *, is_told_below: bool) -> None:
     console.print(f"\nMeter of {meter['whose']}", style="bold", markup=False, highlight=False)
     rows = [("price", f"{meter['model']}: {meter['price']}")]
+    if meter["percent_of_list"] != HUNDRED:
+        rows.append(("of the list", f"{text(meter['percent_of_list'])} % are due"))
     rows += [("indexation", f"{text(each['percent'])} % from {each['valid_from']}") for each in meter["indexed"]]
     if meter["currency"]:
         rate = f"{text(meter['rate'])} {meter['currency']} for 1 {currency}"
@@ -98,7 +104,8 @@ def _meter(meter: Mapping[str, Any], currency: str) -> None:
         rows.append(("shared", meter["shared"]))
     for name, value in rows:
         console.print(f"  {name:<12} {value}", markup=False, highlight=False, soft_wrap=True)
-    show_steps(meter["steps"], title=f"\nThe price of {text(meter['steps_of'])}, {meter['currency'] or currency}")
+    if not is_told_below:
+        show_steps(meter["steps"], title=f"\nThe price of {text(meter['steps_of'])}, {meter['currency'] or currency}")
     if len(meter["uses"]) > 1:
         show(meter["uses"], _USES, title=f"\nWho used it, {currency}")
 

@@ -241,7 +241,7 @@ async def test_what_comes_later_is_explained_and_changes_no_explanation(pipeline
     late = one(found, "EP", "2/BETA", "vm", usage_month=MARCH)
     assert late["parts"][-1]["what"].startswith("less what invoice SMALL-2016-")
     assert [each["rerating"] for each in late["reratings"]] == [1]
-    assert [each["what"] for each in late["posted"]] == ["usage, of which n1b corrects n1", "re-rating 1"]
+    assert [each["what"] for each in late["posted"]] == ["charged for usage, of which n1b corrects n1", "re-rating 1"]
     assert [(each["id"], each["corrected_by"]) for each in late["corrections"]] == [("n1", "n1b")]
     assert (late["events"]["events"], late["events"]["corrected"], late["events"]["billed"]) == (2, 1, 260)
     digit = [
@@ -271,7 +271,7 @@ async def test_the_command_tells_of_an_invoice_and_lists_the_events(pipeline: Pi
     said = pipeline.command(*words)
     for wanted in (
         "less what invoice",
-        "usage, of which n1b corrects n1",
+        "charged for usage, of which n1b corrects n1",
         "re-rating 1",
         "list price",
         "the line says",
@@ -284,6 +284,12 @@ async def test_the_command_tells_of_an_invoice_and_lists_the_events(pipeline: Pi
     with listed.open() as file:
         rows = {row["id"]: (row["billed"], row["corrected_by"]) for row in csv.DictReader(file)}
     assert rows == {"n1": ("300", "n1b"), "n1b": ("260", "")}
+    event = pipeline.json("explain", "n6", "--provider", "beta-north")["price"]
+    assert (event["percent_of_list"], [each["percent"] for each in event["indexed"]]) == ("50", ["1.5"])
+    assert [(each["what"], each["listed"], each["price"]) for each in event["steps_after"]] == [
+        ("free, up to 10", "0", "0"), ("up to 100", "0.12", "0.0609"),
+    ]  # fmt: skip
+    assert "indexation     1.5 % from 2016-04-01" in pipeline.command("explain", "n6", "--provider", "beta-north")
     assert "has no line 99" in pipeline.command("explain", invoice["number"], "--line", "99", status=1)
     assert "no invoice 'X-1'" in pipeline.command("explain", "X-1", "--line", "1", status=1)
     assert "--provider" in pipeline.command("explain", "X-1", status=2)
