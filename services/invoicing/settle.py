@@ -46,10 +46,16 @@ NOTHING = Share(ZERO, ZERO)
 def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Share]:
     """Return what is owed for a month, of which these are all the quantities."""
     due = owed(contract, month, quantities)
-    direct = direct_amounts(due)
+    return shares_of(contract, due, direct_amounts(due))
+
+
+def shares_of(
+    contract: Contract, due: Mapping[ChargeKey, Share], direct: Mapping[str, Decimal]
+) -> dict[PostingKey, Share]:
+    """Return what each institution and department has of some amounts; pools are shared by the `direct` ones."""
     shares: dict[PostingKey, Share] = {}
     for key, share in due.items():
-        if key.subject in direct:
+        if not key.subject.startswith("pool/"):
             shares[posting_key(key, key.subject)] = share
             continue
         pool = contract.pools[key.subject.removeprefix("pool/")]
