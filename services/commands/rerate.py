@@ -41,7 +41,9 @@ def rerate_command(
 ) -> None:
     """Show what a month costs under corrected prices, by institution and item; with --post, post the difference.
 
-    In an open month it is charged there, for a closed one on the next open invoice, with its own month on the line.
+    All that follows is shown: fees, unused reservations, minimums, credit, and shares of others. In an open month it is
+    charged there, for a closed one on the next open invoice, with its own month on the line; minimums, credit and what
+    is unused come with the close.
     Nothing is overwritten, a second --post posts nothing, and usage of the month that is still to come is priced as
     corrected, too. For other months apply a contract with a new tariff.
 
