@@ -36,7 +36,7 @@ USES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([PROMISED, FEES]), USES)
 def test_the_parts_of_every_line_come_to_what_is_settled(
     contract: Contract, uses: dict[tuple[tuple[str, str], str], Decimal]
