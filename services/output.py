@@ -20,6 +20,9 @@ from rich.table import Table
 
 from services.contract.money import plain
 
+WORDS = 10
+"""The least width of a column of words."""
+
 console = Console(soft_wrap=False)
 errors = Console(stderr=True)
 
@@ -46,17 +49,26 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title:
     cells = [[text(row.get(column.key)) for column in columns] for row in rows]
     console.print(title, style="bold", markup=False, highlight=False)
     table = Table(header_style="bold", box=None, pad_edge=False)
+    numbers_fit = _needed(cells, columns) <= console.width  # else they go over several lines, and lose no digit
     for index, column in enumerate(columns):
         table.add_column(
             column.heading,
             justify="right" if column.right else "left",
             overflow="ellipsis" if column.cut else "fold",
-            no_wrap=column.right or column.cut or column.whole,
+            no_wrap=(column.right and numbers_fit) or column.cut or column.whole,
             max_width=_room(cells, columns, index) if column.cut else None,
         )
     for row_cells in cells:
         table.add_row(*map(escape, row_cells))
     console.print(table)
+
+
+def _needed(cells: list[list[str]], columns: Sequence[Column]) -> int:
+    """Return how wide a table must be for numbers to stay on one line, while words go over several."""
+    return sum(
+        2 + (max([len(column.heading), *(len(row[index]) for row in cells)]) if column.right or column.whole else WORDS)
+        for index, column in enumerate(columns)
+    )
 
 
 def _room(cells: list[list[str]], columns: Sequence[Column], cut: int) -> int:

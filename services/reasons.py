@@ -45,7 +45,7 @@ TEXTS = {
     Reason.REGION_NOT_ALLOWED: "the contract allows no usage in this region",
     Reason.CORRECTION: "an event can't correct itself, nor one without a readable id",
     Reason.CONFLICT: "another event with the same id and other content came first",
-    Reason.CORRECTED_ALREADY: "another correction of the same event came first: correct that one",
+    Reason.CORRECTED_ALREADY: "what it corrects is corrected already; correct its correction instead",
 }
 
 

@@ -1,108 +1,120 @@
 """plafond explain."""
 
+import csv
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
 from typing import Annotated, Any
 
+import asyncpg
 import typer
-from rich.markup import escape
 
-from services.audit.explain import explain
+from services.audit.explain_event import explain
+from services.audit.explain_line import events_of_line, explain_line, invoice_place
+from services.audit.parts import UnexplainedError
+from services.commands.explain_event import show_event
+from services.commands.explain_line import show_line
 from services.commands.servers import DatabaseOption, on_database
-from services.contract.tariff.reserved import EVERYONE
-from services.output import Column, JsonOption, console, fail, print_json, show, text
+from services.contract.months import MONTH_PATTERN
+from services.output import JsonOption, console, counted, fail, print_json, text
+from services.postgres import Connection
 
 
 def explain_command(
-    event_id: Annotated[str, typer.Argument(help="The provider's own id of the event.", metavar="EVENT_ID")],
-    provider: Annotated[str, typer.Option(help="Whose event it is.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="An event's id, an invoice's number, or a month.", metavar="EVENT_ID|INVOICE|MONTH"),
+    ],
     database_url: DatabaseOption,
+    provider: Annotated[str | None, typer.Option(help="Of an event: whose it is.")] = None,
+    line: Annotated[int | None, typer.Option(min=1, help="Which line of the invoice, counted from 1.")] = None,
+    institution: Annotated[str | None, typer.Option(help="Of a month: whose statement.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Write the events behind the line into this CSV file instead.", metavar="FILE")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Tell all about one event: when it came, what applied, what it cost, who pays, on which invoice.
+    """Tell all about one event, or about one line of an invoice or an open month's statement.
 
-    Example: `plafond explain 1019-1376314846-v --provider numergy`
+    Of an event: when it came, what applied, what it cost, who pays, on which invoice. Of a line, downwards: what it is
+    made of, the parts adding up to it; the meter, pool, fee or promise; the events behind it; and what was posted when.
+
+    Examples:
+
+    `plafond explain 1019-1376314846-v --provider numergy`
+
+    `plafond explain CLOUD-I-2016-000012 --line 3`
+
+    `plafond explain 2016-03 --institution EP --line 3`
+
+    `plafond explain CLOUD-I-2016-000012 --line 3 --events events.csv`
     """
+    if (provider is None) == (line is None):
+        fail("say whose event it is with --provider, or which line of an invoice with --line", 2)
+    if provider is not None:
+        if institution is not None or events is not None:
+            fail("--institution and --events go with --line", 2)
+        _explain_event(database_url, provider, what, as_json=as_json)
+        return
+    is_month = re.fullmatch(MONTH_PATTERN, what) is not None
+    if is_month == (institution is None):
+        fail("a month goes with --institution, an invoice's number without", 2)
+    assert line is not None, "there is a provider or a line"
+    if events is not None:
+        _write_events(database_url, what, institution, line, events)
+        return
+
+    async def work(connection: Connection) -> dict[str, Any]:
+        month, payer = (what, institution) if institution else await invoice_place(connection, what)
+        return await explain_line(connection, month, payer, line)
+
+    try:
+        found = on_database(database_url, work)
+    except LookupError as error:
+        fail(str(error.args[0]))
+    except UnexplainedError as error:
+        fail(f"{what} line {line} can't be explained: {error}; `plafond audit` checks the books as a whole")
+    if as_json:
+        print_json(found)
+    else:
+        show_line(found)
+
+
+def _explain_event(database_url: str, provider: str, event_id: str, *, as_json: bool) -> None:
     found = on_database(database_url, lambda connection: explain(connection, provider, event_id))
     if found is None:
         fail(f"nothing is known of an event {event_id!r} of {provider!r}")
     if as_json:
         print_json(found)
-        return
-    console.print(f"[bold]Event {escape(event_id)} of {escape(provider)}[/bold]")
-    if "event" in found:
-        _facts(found["event"], found["price"], found["rerated"])
-        if found["corrects"] is not None:
-            console.print(f"  corrects       {escape(found['corrects'])}, which counts nothing", highlight=False)
-        if found["corrected_by"] is not None:
-            console.print(
-                f"  corrected by   {escape(found['corrected_by'])}: it counts nothing itself", highlight=False
-            )
-        _reckoning(found["price"])
-        columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
-                   Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
-        show(({**row, "invoice": row["invoice"] or "open"} for row in found["payers"]), columns, title="\nShares")
-    _came_again(found)
+    else:
+        show_event(found)
 
 
-def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any] | None) -> None:
-    place = f"{event['topic']} partition {event['raw_partition']} offset {event['raw_offset']}"
-    used = f"{text(event['quantity'])} of {event['item']} by {event['subject']} in {event['region']}"
-    meter = "the whole contract" if price["meter_scope"] == EVERYONE else price["meter_scope"]
-    rows = [
-        ("received", f"{text(event['received_at'])}, {place}"),
-        ("accepted", f"{text(event['accepted_at'])}, in batch {event['batch']}"),
-        ("rated", text(event["rated_at"])),
-        ("used", f"{used} at {text(event['time'])}"),
-        ("resource", event["resource"]),
-        ("billing month", event["month"]),
-        ("tariff", price["tariff"]),
-        ("charge model", f"{price['model']}, meter of {meter}"),
-        ("charge", f"{text(price['amount'])} {price['currency']}"),
-    ]
-    if price["rate"] is not None:
-        rate = f"{text(price['rate'])} {price['currency_of_price']} for 1 {price['currency']}"
-        rows.insert(-1, ("converted", f"prices in {price['currency_of_price']}, {rate}"))
-    if event["billed"] != event["quantity"]:
-        rows.insert(-1, ("billed for", text(event["billed"])))
-    if rerated is not None:
-        at = f"re-rating {rerated['rerating']}, {text(rerated['applied_at'])}"
-        currency, scope = price["currency"], rerated["meter_scope"]
-        whose = "all" if scope == EVERYONE else scope
-        together = (
-            f"all that {whose} used, {text(rerated['meter_quantity'])}: {text(rerated['meter_amount'])} {currency}"
-        )
-        alone = "" if rerated["amount"] is None else f"{text(rerated['amount'])} {currency}, and "
-        rows += [
-            (
-                "priced again",
-                f"billed for {text(rerated['billed'])} under {rerated['tariff']}: {rerated['price']} ({at})",
-            ),
-            ("costs now", f"{alone}{together}"),
-        ]
-    for name, value in rows:
-        console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
+def _write_events(database_url: str, what: str, institution: str | None, line: int, path: Path) -> None:
+    async def work(connection: Connection) -> int:
+        month, payer = (what, institution) if institution else await invoice_place(connection, what)
+        async with aclosing(events_of_line(connection, month, payer, line)) as found:
+            return await _write(path, found)
+
+    try:
+        count = on_database(database_url, work)
+    except LookupError as error:
+        fail(str(error.args[0]))
+    console.print(f"wrote {counted(count, 'event')} to {path}", highlight=False, soft_wrap=True)
 
 
-def _reckoning(price: dict[str, Any]) -> None:
-    columns = [Column("what", "tier"), Column("quantity", "quantity", right=True), Column("price", "price", right=True),
-               Column("amount", "amount", right=True)]  # fmt: skip
-    show(price["steps_before"], columns, title=f"\nMeter before: {text(price['meter_before'])}")
-    show(price["steps_after"], columns, title=f"\nMeter after: {text(price['meter_after'])}")
-
-
-def _came_again(found: dict[str, Any]) -> None:
-    for row in found["came_again"]:
-        kind = "as a conflict, with other content" if row["conflict"] else "as a repeat, which costs nothing"
-        place = f"partition {row['raw_partition']} offset {row['raw_offset']}"
-        console.print(f"  came again     {text(row['received_at'])}, {place}, {kind}", highlight=False, soft_wrap=True)
-    for row in found["rejected"]:
-        console.print(
-            f"  rejected       {text(row['received_at'])}, {row['topic']} partition {row['partition']} "
-            f"offset {row['offset']}: {escape(row['explanation'])}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        if said := row["said"]:
-            what = f"{said['quantity']} of {said['item']} by {said['subject']} in {said['region']}, lot {said['lot']}"
-            console.print(
-                f"    it said      {escape(what)}, at {escape(said['time'])}", highlight=False, soft_wrap=True
-            )
+async def _write(path: Path, events: AsyncGenerator[asyncpg.Record]) -> int:
+    """Write events as they come, and return how many; a file that can't be written ends the command with status 2."""
+    columns = ("provider", "id", "time", "quantity", "billed", "region", "resource", "batch", "corrected_by")
+    count = 0
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            async for row in events:
+                writer.writerow([text(row[column]) for column in columns])
+                count += 1
+    except OSError as error:
+        fail(f"{path}: can't be written: {error.strerror}", 2)
+    return count

@@ -31,9 +31,9 @@ TOTAL_COLUMNS = [
     Column("lines", "lines", right=True), Column("total", "total", right=True),
 ]  # fmt: skip
 LINE_COLUMNS = [
-    Column("award", "award", whole=True), Column("item", "item", whole=True), Column("department", "dept"),
-    Column("pool", "pool"), Column("used", "of month", whole=True), Column("tariff", "prices of", whole=True),
-    Column("quantity", "quantity", right=True),
+    Column("line", "line", right=True), Column("award", "award", whole=True), Column("item", "item", whole=True),
+    Column("department", "dept"), Column("pool", "pool"), Column("used", "of month", whole=True),
+    Column("tariff", "prices of", whole=True), Column("quantity", "quantity", right=True),
     Column("unit", "unit", cut=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
@@ -67,6 +67,8 @@ def statement_command(
     as_json: JsonOption = False,
 ) -> None:
     """Show statements: as they stand while the month is open, as invoiced once it is closed.
+
+    `plafond explain` tells how a line comes about, by its number.
 
     Examples: `plafond statement 2016-03` for all totals, `plafond statement 2016-03 --institution EP` for the lines,
     `plafond statement 2016-03 --out statements` for CSV and JSON files.
@@ -191,8 +193,8 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         rows = [
             line_row(contract, each.statement, line)
             | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
-            | {"used": line.key.month if line.key.month != month else ""}
-            for line in each.statement.lines
+            | {"used": line.key.month if line.key.month != month else "", "line": str(number)}
+            for number, line in enumerate(each.statement.lines, start=1)
         ]
         filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]
         show(rows, filled, title=f"{each.number or 'Open'} {month} {name}")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from services.commands.contract_file import contract_in
+from services.commands.steps import show_steps
 from services.contract.model import Award, Contract, Tariff
 from services.contract.money import ZERO, add, plain
 from services.contract.months import midnight, month_of
@@ -23,13 +24,8 @@ from services.contract.tariff import Step, charge
 from services.contract.tariff.reserved import EVERYONE
 from services.contract.tariff.tariffs import read_price
 from services.ingest.decide import read_quantity
-from services.output import Column, JsonOption, console, fail, print_json, show
+from services.output import JsonOption, console, fail, print_json
 from services.reasons import Refusal
-
-_STEPS = [
-    Column("what", "part"), Column("quantity", "quantity", right=True), Column("price", "price", right=True),
-    Column("per", "per"), Column("amount", "amount", right=True),
-]  # fmt: skip
 
 
 def price_command(
@@ -124,8 +120,8 @@ def _show(found: dict[str, Any]) -> None:
     where = f"{found['item']} under {found['award']}, tariff from {found['tariff']}, " if "item" in found else ""
     console.print(f"{where}{found['model']}: {found['price']}", style="bold", highlight=False, markup=False)
     if found["before"]:
-        show(found["steps_before"], _STEPS, title=f"\nBefore: {plain(found['before'])} {unit}")
-    show(found["steps"], _STEPS, title=f"\nAfter: {plain(found['after'])} {unit}")
+        show_steps(found["steps_before"], title=f"\nBefore: {plain(found['before'])} {unit}")
+    show_steps(found["steps"], title=f"\nAfter: {plain(found['after'])} {unit}")
     if found["billed"] != found["quantity"]:
         console.print(f"\nbilled for {plain(found['billed'])} {unit}, as an event of that size is", highlight=False)
     console.print(

@@ -18,9 +18,10 @@ from services.rerating.plan import Plan
 from services.rerating.store import look, post, waiting
 
 POSTED_SECONDS = 60
+_MONTH = Column("month", "of month", whole=True)
 _COLUMNS = [
     Column("institution", "institution", whole=True), Column("award", "award"), Column("item", "item"),
-    Column("now", "now", right=True), Column("then", "then", right=True),
+    Column("kind", "for"), Column("now", "now", right=True), Column("then", "then", right=True),
     Column("difference", "difference", right=True),
 ]  # fmt: skip
 _INVOICE_MONTHS = """
@@ -40,7 +41,9 @@ def rerate_command(
 ) -> None:
     """Show what a month costs under corrected prices, by institution and item; with --post, post the difference.
 
-    In an open month it is charged there, for a closed one on the next open invoice, with its own month on the line.
+    All that follows is shown: fees, unused reservations, minimums, credit, and shares of others. In an open month it is
+    charged there, for a closed one on the next open invoice, with its own month on the line; minimums, credit and what
+    is unused come with the close.
     Nothing is overwritten, a second --post posts nothing, and usage of the month that is still to come is priced as
     corrected, too. For other months apply a contract with a new tariff.
 
@@ -103,23 +106,27 @@ async def _send(connection: Connection, kafka: str) -> list[str]:
 
 def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
     rows = [
-        {"institution": each.institution, "award": each.award, "item": each.item, "now": euros(each.now),
-         "then": euros(each.then), "difference": euros(subtract(each.then, each.now))}
+        {**each._asdict(), "now": euros(each.now), "then": euros(each.then),
+         "difference": euros(subtract(each.then, each.now))}
         for each in made.changes
     ]  # fmt: skip
     if not made.awards:
         console.print(f"nothing in {made.month} would cost anything else", highlight=False)
-    elif made.changes:
-        show(rows, _COLUMNS, title=f"{made.month} priced again")
-    difference = euros(total(subtract(each.then, each.now) for each in made.changes))
+    elif rows:
+        other_months = any(each.month != made.month for each in made.changes)
+        show(rows, [_MONTH, *_COLUMNS] if other_months else _COLUMNS, title=f"{made.month} priced again")
+    difference = total(subtract(each.then, each.now) for each in made.changes)
+    if not made.awards and not posted_on:
+        return
+    if not do_post:
+        console.print(f"\nin all {euros(difference)}; nothing is posted without --post", highlight=False)
+        return
+    charged = total(each.share.amount for each in made.moved)
     if posted_on:
-        console.print(
-            f"\nposted: {difference} on the invoices of {', '.join(posted_on)}", style="green", highlight=False
-        )
-    elif made.awards and do_post:
-        console.print(f"\nentered: {difference}, due with the next close", style="green", highlight=False)
-    elif made.awards:
-        console.print(f"\nin all {difference}; nothing is posted without --post", highlight=False)
+        said = f"posted: {euros(charged)} on the invoices of {', '.join(posted_on)}"
+        console.print(f"\n{said}", style="green", highlight=False)
+    if rest := subtract(difference, charged):
+        console.print(f"entered: {euros(rest)}, due with the next close", style="green", highlight=False)
 
 
 def _as_data(made: Plan, posted_on: list[str]) -> dict[str, Any]:

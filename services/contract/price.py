@@ -6,6 +6,7 @@ it, whatever is reserved or free; only what was reserved and is unused is due be
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from typing import Self
@@ -35,14 +36,23 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Indexed:
+    """A change of an award's prices by so many per cent from a day on."""
+
+    valid_from: date
+    percent: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
 
     `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
     The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
-    list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
-    of the contract's currency buys, and known once the month is. An event is billed for at least the `minimum`, and for
-    whole `increment`s, where they are not zero.
+    list, changed by what it was `indexed` by, worked in already; `listed` is the price without these, where there are
+    any: they say how a price came about and make it no other. Prices are in `currency`, the contract's where that is
+    None; `rate` is how much of it a unit of the contract's currency buys, and known once the month is. An event is
+    billed for at least the `minimum`, and for whole `increment`s, where they are not zero.
     """
 
     item: str
@@ -56,10 +66,15 @@ class Price:
     increment: Decimal = ZERO
     reserved: Mapping[str, Reserved] = field(default_factory=dict)
     reservation: Reserved | None = None
+    indexed: tuple[Indexed, ...] = field(default=(), compare=False)
+    listed: "Price | None" = field(default=None, compare=False)
 
     def on_meter(self, scope: str) -> Self:
         """Return the price as it is on the meter of a scope, with what is reserved there."""
-        return replace(self, reservation=self.reserved.get(scope)) if self.reserved else self
+        if not self.reserved:
+            return self
+        listed = self.listed.on_meter(scope) if self.listed else None
+        return replace(self, reservation=self.reserved.get(scope), listed=listed)
 
     def billed(self, quantity: Decimal) -> Decimal:
         """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
@@ -71,7 +86,10 @@ class Price:
     def in_month(self, month: str, rate: Decimal | None = None) -> Self:
         """Return the price as it is in a month like 2016-02, in which its currency has a rate."""
         model = self.model.in_month(month) if isinstance(self.model, Monthly) else self.model
-        return self if model is self.model and rate is None else replace(self, model=model, rate=rate)
+        if model is self.model and rate is None:
+            return self
+        listed = self.listed.in_month(month) if self.listed else None
+        return replace(self, model=model, rate=rate, listed=listed)
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the contract's currency; nothing costs nothing.
@@ -96,6 +114,13 @@ class Price:
 
     def steps(self, quantity: Decimal) -> list[Step]:
         """Return the reckoning of `in_currency`, line by line; the lines add up to it."""
+        steps = self._steps(quantity)
+        if self.listed is None:
+            return steps
+        listed = {step.what: step.price for step in self.listed.steps(quantity)}
+        return [replace(step, listed=listed.get(step.what)) for step in steps]
+
+    def _steps(self, quantity: Decimal) -> list[Step]:
         steps = [self.reservation.step(quantity)] if self.reservation else []
         rest = subtract(quantity, self.reservation.used(quantity)) if self.reservation else quantity
         free = self._without_charge(rest)

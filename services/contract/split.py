@@ -6,8 +6,16 @@ ledger's scale; the quanta that are left go to the largest remainders (Hamilton'
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from services.contract.money import EXACT, LEDGER_DIGITS, decimals
+
+
+class Division(NamedTuple):
+    """The parts of a whole, and the names of those that got one of the quanta that were left."""
+
+    parts: dict[str, Decimal]
+    raised: tuple[str, ...]
 
 
 def split(whole: Decimal, weights: Mapping[str, Decimal], digits: int = LEDGER_DIGITS) -> dict[str, Decimal]:
@@ -16,6 +24,11 @@ def split(whole: Decimal, weights: Mapping[str, Decimal], digits: int = LEDGER_D
     Weights need not add up to one; they may be negative as long as their sum is not zero. Raises
     ValueError when the weights add up to zero, or when `whole` has more than `digits` decimals.
     """
+    return divide(whole, weights, digits).parts
+
+
+def divide(whole: Decimal, weights: Mapping[str, Decimal], digits: int = LEDGER_DIGITS) -> Division:
+    """Split like `split`, and tell who got the quanta that rounding down left over."""
     scale = max((decimals(weight) for weight in weights.values()), default=0)
     shares = {name: int(weight.scaleb(scale, EXACT)) for name, weight in weights.items()}
     divisor = sum(shares.values())
@@ -29,9 +42,10 @@ def split(whole: Decimal, weights: Mapping[str, Decimal], digits: int = LEDGER_D
     parts = {name: quanta * share // divisor for name, share in shares.items()}
     remainders = {name: quanta * share % divisor for name, share in shares.items()}
     left = quanta - sum(parts.values())
-    for name in sorted(remainders, key=lambda name: (-remainders[name], name))[:left]:
+    raised = tuple(sorted(remainders, key=lambda name: (-remainders[name], name))[:left])
+    for name in raised:
         parts[name] += 1
-    return {name: Decimal(part).scaleb(-digits, EXACT) for name, part in parts.items()}
+    return Division({name: Decimal(part).scaleb(-digits, EXACT) for name, part in parts.items()}, raised)
 
 
 def equal_parts(whole: Decimal, names: list[str], digits: int = LEDGER_DIGITS) -> dict[str, Decimal]:

@@ -3,23 +3,21 @@
 One transaction: a close that is interrupted has not happened, and its numbers are still free.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import ChargeKey, reserved_meters
+from services.contract.charges import reserved_meters
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, plain
+from services.contract.money import plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract_store import StoredContract
 from services.invoicing import sql
-from services.invoicing.committed import committed, committed_lines, owed_by_institution, owes_without_usage
+from services.invoicing.committed import owes_without_usage
 from services.invoicing.ledger import post
-from services.invoicing.post import minus, plus
-from services.invoicing.settle import NOTHING, PostingKey, Share, settle
-from services.invoicing.statement import Statement, statements
+from services.invoicing.statement import Statement
+from services.invoicing.true_ups import closed_months, preview, true_ups
 from services.postgres import Connection
 
 BELOW_ZERO_SHOWN = 10
@@ -70,7 +68,7 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
 async def _refuse_earlier(connection: Connection, contract: Contract, month: str) -> None:
     """Refuse to close a month before another that has something to invoice, be it only what was promised."""
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
-    closed = await _closed(connection)
+    closed = await closed_months(connection)
     before = months_between(month_of(contract.starts), month)[:-1]
     promised = {each for each in before if reserved_meters(contract, each) or owes_without_usage(contract, each)}
     if earlier := sorted(used | promised - closed):
@@ -88,81 +86,6 @@ def _refuse_below_zero(rows: list[asyncpg.Record]) -> None:
             "more usage was taken back than there was, so events are missing or wrong: "
             f"{'; '.join(found[:BELOW_ZERO_SHOWN])}{more}; its provider must send the difference"
         )
-
-
-async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
-    """Return the statements of an invoice month as they would be if it were closed now."""
-    shares = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
-    for key, moved in (await true_ups(connection, contract, month)).items():
-        shares[key] = plus(shares.get(key, NOTHING), moved)
-    return statements(contract, month, shares)
-
-
-async def true_ups(connection: Connection, contract: Contract, invoice_month: str) -> dict[PostingKey, Share]:
-    """Return by how much postings differ from what is due: for the invoice's month, others on it, and re-rated ones.
-
-    For usage and what was reserved of it, that is what is settled; and of all months until then that are closed, what
-    was promised besides.
-    """
-    closed = await _closed(connection)
-    used = {row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)}
-    rerated = {month for _, month in contract.rerated if month < invoice_month}
-    moved: dict[PostingKey, Share] = {}
-    for month in sorted({invoice_month, *used, *(rerated & closed)}):
-        moved |= await _unsettled(connection, contract, month)
-    return moved | await _committed(connection, contract, invoice_month, moved, closed)
-
-
-async def _unsettled(connection: Connection, contract: Contract, month: str) -> dict[PostingKey, Share]:
-    """Return by how much postings of a month's usage differ from what is settled."""
-    lines = committed_lines(contract)
-    rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
-    settled = settle(contract, month, {_charge_key(row): row["quantity"] for row in rows})
-    posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
-    return _differences(settled, {key: share for key, share in posted.items() if (key.award, key.item) not in lines})
-
-
-async def _committed(
-    connection: Connection,
-    contract: Contract,
-    invoice_month: str,
-    moved: Mapping[PostingKey, Share],
-    closed: set[str],
-) -> dict[PostingKey, Share]:
-    """Return by how much the lines of minimums and credits differ, once usage is moved so.
-
-    Where earlier months are open yet, as in a preview, what they will draw counts as if they were closed.
-    """
-    lines = committed_lines(contract)
-    if not lines:
-        return {}
-    awards = sorted({award for award, _ in lines})
-    rows = await connection.fetch(sql.INVOICED_SO_FAR, invoice_month, awards)
-    posted = {_posting_key(row): _share(row) for row in rows}
-    months = months_between(month_of(contract.starts), invoice_month)
-    pending = dict(moved)
-    for month in sorted(set(months[:-1]) - closed):
-        pending |= await _unsettled(connection, contract, month)
-    usage = {key: share.amount for key, share in posted.items() if (key.award, key.item) not in lines}
-    for key, share in pending.items():
-        usage[key] = add(usage.get(key, ZERO), share.amount)
-    due = committed(contract, months, owed_by_institution(usage))
-    return _differences(
-        {key: share for key, share in due.items() if key.month in closed | {invoice_month}},
-        {key: share for key, share in posted.items() if (key.award, key.item) in lines},
-    )
-
-
-async def _closed(connection: Connection) -> set[str]:
-    return {row["month"] for row in await connection.fetch(sql.CLOSED)}
-
-
-def _differences(due: Mapping[PostingKey, Share], posted: Mapping[PostingKey, Share]) -> dict[PostingKey, Share]:
-    return {
-        key: difference
-        for key in sorted(due.keys() | posted.keys())
-        if (difference := minus(due.get(key, NOTHING), posted.get(key, NOTHING))) != NOTHING
-    }
 
 
 async def _number(connection: Connection, stored: StoredContract, made: list[Statement]) -> list[Invoice]:
@@ -190,18 +113,3 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     ]  # fmt: skip
     await connection.execute(sql.ENTER_LINES, *map(list, zip(*lines, strict=True)))
     return invoices
-
-
-def _charge_key(row: asyncpg.Record) -> ChargeKey:
-    return ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
-
-
-def _posting_key(row: asyncpg.Record) -> PostingKey:
-    return PostingKey(
-        row["institution"], row["department"], row["pool"], row["award"], row["item"], row["month"],
-        row["tariff"].isoformat(),
-    )  # fmt: skip
-
-
-def _share(row: asyncpg.Record) -> Share:
-    return Share(row["quantity"], row["amount"])

@@ -12,8 +12,8 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import month_of, months_between, next_month
 from services.invoicing import sql
-from services.invoicing.close import preview
 from services.invoicing.simulate import simulate
+from services.invoicing.true_ups import preview
 from services.postgres import Connection
 
 _OPEN_MONTHS = "select month from invoicing.month where closed_at is null"

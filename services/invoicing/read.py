@@ -2,14 +2,15 @@
 
 from services.contract.model import Contract
 from services.invoicing.ceilings import CeilingKey, Level, Standing, standings
-from services.invoicing.close import Invoice, preview
-from services.invoicing.settle import PostingKey
+from services.invoicing.close import Invoice
+from services.invoicing.rows import posting_key
 from services.invoicing.statement import Line, Statement
+from services.invoicing.true_ups import preview
 from services.postgres import Connection
 
 _INVOICES = "select number, institution from invoicing.invoice where month = $1 order by number"
 _LINES = """
-select number, department, pool, award, item, line.month, tariff, quantity, line.exact, amount
+select number, institution, department, pool, award, item, line.month, tariff, quantity, line.exact, amount
 from invoicing.invoice join invoicing.invoice_line as line using (number)
 where invoice.month = $1 order by number, line
 """
@@ -20,11 +21,8 @@ async def invoices_of(connection: Connection, month: str) -> list[Invoice]:
     lines: dict[str, list[Line]] = {}
     institutions = {row["number"]: row["institution"] for row in await connection.fetch(_INVOICES, month)}
     for row in await connection.fetch(_LINES, month):
-        key = PostingKey(
-            institutions[row["number"]], row["department"], row["pool"], row["award"], row["item"], row["month"],
-            row["tariff"].isoformat(),
-        )  # fmt: skip
-        lines.setdefault(row["number"], []).append(Line(key, row["quantity"], row["exact"], row["amount"]))
+        line = Line(posting_key(row), row["quantity"], row["exact"], row["amount"])
+        lines.setdefault(row["number"], []).append(line)
     return [
         Invoice(number, Statement(institution, month, tuple(lines[number])))
         for number, institution in institutions.items()

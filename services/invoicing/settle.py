@@ -45,15 +45,17 @@ NOTHING = Share(ZERO, ZERO)
 
 def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Share]:
     """Return what is owed for a month, of which these are all the quantities."""
-    owed = amounts(contract, quantities)
-    owed |= _with_reserved(contract, month, quantities)
-    direct = {key.subject: ZERO for key in owed if not key.subject.startswith("pool/")}
-    for key, share in owed.items():
-        if key.subject in direct:
-            direct[key.subject] = add(direct[key.subject], share.amount)
+    due = owed(contract, month, quantities)
+    return shares_of(contract, due, direct_amounts(due))
+
+
+def shares_of(
+    contract: Contract, due: Mapping[ChargeKey, Share], direct: Mapping[str, Decimal]
+) -> dict[PostingKey, Share]:
+    """Return what each institution and department has of some amounts; pools are shared by the `direct` ones."""
     shares: dict[PostingKey, Share] = {}
-    for key, share in owed.items():
-        if key.subject in direct:
+    for key, share in due.items():
+        if not key.subject.startswith("pool/"):
             shares[posting_key(key, key.subject)] = share
             continue
         pool = contract.pools[key.subject.removeprefix("pool/")]
@@ -62,13 +64,27 @@ def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decima
     return shares
 
 
+def owed(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+    """Return what each subject owes for a month, pools included: for usage, in fees, and for what is reserved."""
+    return amounts(contract, quantities) | _with_reserved(contract, month, quantities)
+
+
+def direct_amounts(due: Mapping[ChargeKey, Share]) -> dict[str, Decimal]:
+    """Return each subject's own amount, of what is owed but for the pools."""
+    direct: dict[str, Decimal] = {key.subject: ZERO for key in due if not key.subject.startswith("pool/")}
+    for key, share in due.items():
+        if key.subject in direct:
+            direct[key.subject] = add(direct[key.subject], share.amount)
+    return direct
+
+
 def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
     """Return what each subject owes for its usage and in fees on that; fees among the quantities are reckoned anew."""
-    owed = _owed(contract, {key: quantity for key, quantity in quantities.items() if not is_fee(contract, key)})
+    due = _owed(contract, {key: quantity for key, quantity in quantities.items() if not is_fee(contract, key)})
     for number in range(contract.fee_rounds):
-        charged = {key: share.amount for key, share in owed.items()}
-        owed |= _owed(contract, fee_quantities(contract, number, charged))
-    return owed
+        charged = {key: share.amount for key, share in due.items()}
+        due |= _owed(contract, fee_quantities(contract, number, charged))
+    return due
 
 
 def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
@@ -76,11 +92,11 @@ def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[C
     meters: dict[MeterKey, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):
         meters[meter_of(contract, key)][key] = quantities[key]
-    owed: dict[ChargeKey, Share] = {}
+    due: dict[ChargeKey, Share] = {}
     for meter, uses in meters.items():
         parts = meter_parts(price_of(contract, meter).amount, {key.subject: uses[key] for key in uses})
-        owed |= {key: Share(uses[key], parts[key.subject]) for key in uses}
-    return owed
+        due |= {key: Share(uses[key], parts[key.subject]) for key in uses}
+    return due
 
 
 def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
@@ -88,18 +104,24 @@ def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey
 
     Who reserved it owes what nobody used; where all did together, in equal parts.
     """
-    owed: dict[ChargeKey, Share] = {}
+    due: dict[ChargeKey, Share] = {}
     uses: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
     for key, quantity in quantities.items():
         if quantity:
             uses[meter_of(contract, key)][key.subject] = quantity
     for meter in reserved_meters(contract, month):
-        everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
-        mine = uses.get(meter) or dict.fromkeys(everyone, ZERO)
+        mine = reserving(contract, meter, uses.get(meter, {}))
         for subject, amount in meter_parts(price_of(contract, meter).due, mine).items():
             key = ChargeKey(meter.award, meter.item, month, meter.tariff, subject)
-            owed[key] = Share(mine[subject], amount)
-    return owed
+            due[key] = Share(mine[subject], amount)
+    return due
+
+
+def reserving(contract: Contract, meter: MeterKey, uses: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Return who owes what is reserved of a meter, with their use: those who used it, or else all who reserved it."""
+    used = {subject: quantity for subject, quantity in uses.items() if quantity}
+    everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
+    return used or dict.fromkeys(everyone, ZERO)
 
 
 def meter_parts(price: Callable[[Decimal], Decimal], uses: Mapping[str, Decimal]) -> dict[str, Decimal]:

@@ -140,12 +140,13 @@ ENTER_CONFLICTS = "insert into refused select position, $1, id from again where 
 # Corrections that count, and those of what is corrected already; an event that is corrected counts nothing.
 CORRECTED = """
 create or replace table corrected as
-select position, provider, corrects, row_number() over (partition by provider, corrects order by position) > 1 as again
+select position, provider, corrects, first_value(id) over same as first, row_number() over same > 1 as again
 from accepted join usage on usage.rowid = position
 where corrects <> '' and not exists (from again where again.position = accepted.position)
+window same as (partition by provider, corrects order by position)
 """
 ENTER_SECOND_CORRECTIONS = """
-insert into refused select position, $1, id from corrected join usage on usage.rowid = position where corrected.again
+insert into refused select position, $1, first from corrected where again
 """
 CANCELLED = """
 create or replace table cancelled as

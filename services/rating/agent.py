@@ -58,7 +58,7 @@ def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
 
 def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:
     raw = Raw(conflict.provider, *conflict.place, None, payload)
-    record = rejection(raw, conflict.id, Refusal(conflict.reason, conflict.id), now, version)
+    record = rejection(raw, conflict.id, Refusal(conflict.reason, conflict.first), now, version)
     return Message(REJECTED, codec("rejection").encode(record), key=conflict.provider.encode())
 
 

@@ -184,11 +184,14 @@ group by award, item, month, tariff, subject
 order by award, item, month, tariff, subject
 """
 
+# Of a second correction, `first` is the one that counts.
 SEEN_AGAIN = """
 select position, use.provider, id, raw_partition, raw_offset,
        (extract(epoch from received_at) * 1000)::bigint as received_at, conflict,
-       corrects is not null and not exists (
-           select from rating.event where event.provider = use.provider and event.id = seen_again.id) as is_second
+       case when corrects is not null and not exists (
+           select from rating.event where event.provider = use.provider and event.id = seen_again.id
+       ) then (select correction.id from rating.correction
+               where correction.provider = use.provider and corrected = corrects) end as first
 from rating.seen_again join rating.use using (use_no) join rating.batch using (batch_no)
 where batch = $1 order by position
 """

@@ -42,12 +42,13 @@ class ReratedError(Exception):
 
 
 class Conflict(NamedTuple):
-    """An event that contradicts an earlier one, where it came from, and why."""
+    """An event that contradicts an earlier one, where it came from, why, and the id of the one that counts."""
 
     provider: str
     id: str
     place: Place
     reason: Reason
+    first: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Books:
     async def _take_out(
         self, connection: Connection, batch_no: int, batch: dict[str, Any], numbers: list[int]
     ) -> list[asyncpg.Record]:
-        """Enter the staged events' keys; take out and return those that were known, or correct what is corrected."""
+        """Enter the staged events' keys and corrections; take out and return those known, or correcting once more."""
         second: list[int] = []
         if batch["corrections"]:
             second = await connection.fetchval(sql.SECOND_CORRECTIONS, numbers)
@@ -140,6 +141,8 @@ class Books:
         known = await self._keep_keys(connection, batch_no, numbers)
         if known:
             await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
+        if batch["corrections"]:
+            await connection.execute(sql.KEEP_CORRECTIONS, numbers)
         return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if second or known else []
 
     async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
@@ -192,8 +195,6 @@ async def _rate_new(
         raise ValueError(
             f"batch {batch['batch']}: {taken.total()} + {len(seen)} of {batch['events']} events have a use"
         )
-    if batch["corrections"]:
-        await connection.execute(sql.KEEP_CORRECTIONS, numbers)
     if cancels:
         for row in await connection.fetch(sql.CANCEL, batch_no, numbers):
             key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
@@ -208,8 +209,8 @@ async def _rate_new(
 
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
-    reason = Reason.CORRECTED_ALREADY if row["is_second"] else Reason.CONFLICT
-    return Conflict(row["provider"], row["id"], place, reason)
+    reason = Reason.CONFLICT if row["first"] is None else Reason.CORRECTED_ALREADY
+    return Conflict(row["provider"], row["id"], place, reason, row["first"] or row["id"])
 
 
 async def charge_usage(

@@ -7,27 +7,30 @@ another date, or others are metered together, what was charged is taken back the
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.fees import is_fee
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, opposite, subtract
+from services.contract.money import ZERO, opposite, subtract
 from services.contract.months import first_day, next_month
 from services.contract.problems import Problem
 from services.contract.succession import Stretch, reserved_otherwise, stretches
+from services.invoicing.kinds import Kind
 from services.invoicing.post import minus
-from services.invoicing.settle import NOTHING, Share, amounts, meter_parts, settle
+from services.invoicing.settle import NOTHING, Share, amounts, meter_parts
 
 
 class Change(NamedTuple):
-    """What an institution pays for an item of an award, as it stands and as it would be."""
+    """What an institution pays for an item of an award in a month of use, as it stands and as it would be."""
 
+    month: str
     institution: str
     award: str
     item: str
+    kind: Kind
     now: Decimal
     then: Decimal
 
@@ -57,16 +60,21 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A month's difference: `moved` by charge, for the books, and `changes` by institution and item, for people.
+    """A month's difference: `moved` by charge, for the books, and `changes` by what is paid for, for people.
 
-    `rebilled` are the awards of which events count otherwise than before: under another tariff, or rounded.
+    `contract` is the one agreed, with the month priced again; `now` and `then` are the month's quantities as they are
+    charged and as they will be. `rebilled` are the awards of which events count otherwise than before: under another
+    tariff, or rounded. The changes are worked out from the books (`changes.py`), with all that follows from the moves.
     """
 
     month: str
     awards: tuple[str, ...]
     rebilled: tuple[str, ...]
     moved: list[Moved]
-    changes: list[Change]
+    contract: Contract
+    now: Mapping[ChargeKey, Decimal]
+    then: Mapping[ChargeKey, Decimal]
+    changes: list[Change] = field(default_factory=list)
 
 
 def problems(agreed: Contract, fixed: Contract) -> list[Problem]:
@@ -105,8 +113,7 @@ def plan(
     now = {key: each.share.quantity for key, each in charged.items() if not is_fee(agreed, key)}
     others = {key: quantity for key, quantity in now.items() if key.award not in changed}
     anew = {key: quantity for key, quantity in usage.items() if key.award in changed}
-    changes = _changes(_totals(agreed, month, now, changed), _totals(then, month, others | anew, changed))
-    return Plan(month, changed, tuple(rebilled(agreed, fixed, month, changed)), moved, changes)
+    return Plan(month, changed, tuple(rebilled(agreed, fixed, month, changed)), moved, then, now, others | anew)
 
 
 Billing = dict[Stretch, dict[str, tuple[Decimal, Decimal]]]
@@ -178,22 +185,3 @@ def _moves(
         yield Moved(
             key, new_meter, ZERO, new.share, price.currency, price.rate, new.in_currency, is_fee(fixed, key)
         )  # fmt: skip
-
-
-def _totals(
-    contract: Contract, month: str, usage: Mapping[ChargeKey, Decimal], awards: Collection[str]
-) -> dict[tuple[str, str, str], Decimal]:
-    sums: dict[tuple[str, str, str], Decimal] = defaultdict(lambda: ZERO)
-    for key, share in settle(contract, month, usage).items():
-        if key.award in awards:
-            place = (key.institution, key.award, key.item)
-            sums[place] = add(sums[place], share.amount)
-    return sums
-
-
-def _changes(now: Mapping[tuple[str, str, str], Decimal], then: Mapping[tuple[str, str, str], Decimal]) -> list[Change]:
-    return [
-        Change(*place, now.get(place, ZERO), then.get(place, ZERO))
-        for place in sorted(now.keys() | then.keys())
-        if now.get(place, ZERO) != then.get(place, ZERO)
-    ]

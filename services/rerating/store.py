@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -30,6 +31,7 @@ from services.rating import sql
 from services.rating.message import charge_message
 from services.rating.meter import Charge
 from services.rating.store import keep_charges, move_meters, price_meters, stored_charges
+from services.rerating.changes import changes
 from services.rerating.plan import Charged, Moved, Plan, plan, problems, rebilled
 
 _CHARGED = """
@@ -71,7 +73,8 @@ async def look(connection: Connection, text: str, month: str, award: str | None)
     involved = {key.award for key in charged} | set(reserved_otherwise(agreed, fixed, month))
     awards = sorted(each for each in involved if award in {None, each})
     usage = await _usage(connection, agreed, fixed, month, awards, charged)
-    return stored, plan(agreed, fixed, month, charged, usage, awards)
+    made = plan(agreed, fixed, month, charged, usage, awards)
+    return stored, replace(made, changes=await changes(connection, agreed, made))
 
 
 def _misnamed(agreed: Contract, month: str, award: str | None) -> list[Problem]:

@@ -105,7 +105,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
     quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     counts: Counter[str] = Counter()
     refused = []
-    corrected: set[tuple[str, str]] = set()
+    corrected: dict[tuple[str, str], str] = {}
     for each in rows:
         event = UsageEvent(
             each["id"], f"/providers/{each['provider']}", each["time"], each["subject"], each["lot"], each["item"],
@@ -120,7 +120,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
             if key in seen:
                 decided = Refusal(Reason.CONFLICT, event.id)
             elif decided.corrects and (each["provider"], decided.corrects) in corrected:
-                decided = Refusal(Reason.CORRECTED_ALREADY, event.id)
+                decided = Refusal(Reason.CORRECTED_ALREADY, corrected[each["provider"], decided.corrects])
         if isinstance(decided, Refusal):
             counts[decided.reason] += 1
             refused.append(decided.explanation)
@@ -128,7 +128,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
         seen[key] = decided
         counts["accepted"] += 1
         if decided.corrects:
-            corrected.add((each["provider"], decided.corrects))
+            corrected[each["provider"], decided.corrects] = decided.id
     for (provider, event_id), decided in seen.items():
         use = decided.use
         charge_key = ChargeKey(use.award, use.item, use.month, use.tariff, use.subject)

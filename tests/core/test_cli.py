@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from services import output
 from services.cli import COMMANDS, app
 
 
@@ -41,3 +43,15 @@ def test_a_command_without_servers_loads_none_of_their_libraries():
     code = "import sys, services.commands.bill; print([each for each in ('faust', 'fastapi', 'httpx') if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_table_that_is_too_wide_loses_no_digit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    narrow = Console(width=60)
+    monkeypatch.setattr(output, "console", narrow)
+    amount = "0.782908585196894341226991926"
+    columns = [output.Column("what", "what"), *(output.Column(name, name, right=True) for name in ("a", "b"))]
+    output.show([{"what": "settled at the close", "a": amount, "b": amount}], columns, title="T")
+    said = capsys.readouterr().out
+    assert "settled" in said
+    assert sum(each.isdigit() for each in said) == 2 * sum(each.isdigit() for each in amount)
+    assert max(map(len, said.splitlines())) <= 60

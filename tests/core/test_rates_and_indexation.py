@@ -12,6 +12,7 @@ from services.contract.charges import ChargeKey, MeterKey, price_of
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, multiply, round_half_up, total
+from services.contract.price import Indexed
 from services.contract.succession import converted
 from services.contract.tariff import charge
 from services.invoicing.settle import settle
@@ -110,6 +111,19 @@ def test_indexation_changes_the_prices_in_force_year_after_year():
     assert [each.valid_from for each in tariffs] == [date(2016, 1, 1), date(2017, 1, 1), date(2018, 1, 1)]
     amounts = [each.prices["vm"].amount(Decimal(10)) for each in tariffs]
     assert amounts == [Decimal("0.6"), Decimal("0.609"), Decimal("0.5481")]  # 0.06, x 1.015, x 0.9
+
+
+def test_the_list_price_and_what_changed_it_stay_beside_an_indexed_price():
+    percent = SMALL.replace('model = "graduated"\ntiers', 'model = "graduated"\npercent_of_list = "50"\ntiers')
+    loaded = load(percent + INDEXED)
+    assert isinstance(loaded, Contract), loaded
+    first, second, _ = (each.prices["vm"] for each in loaded.tariffs_by_award["2/BETA"])
+    assert [(step.listed, step.price) for step in first.steps(Decimal(150))] == [
+        (Decimal("0.06"), Decimal("0.03")), (Decimal("0.05"), Decimal("0.025")),
+    ]  # fmt: skip
+    assert [(step.listed, step.price) for step in second.steps(Decimal(10))] == [(Decimal("0.06"), Decimal("0.03045"))]
+    assert (first.indexed, second.indexed) == ((), (Indexed(date(2017, 1, 1), Decimal("1.5")),))
+    assert contract(INDEXED).tariffs_by_award["2/BETA"][0].prices["vm"].steps(Decimal(10))[0].listed is None
 
 
 def test_an_indexed_price_is_rounded_to_twelve_decimals():

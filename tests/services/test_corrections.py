@@ -52,6 +52,7 @@ async def test_a_correction_may_be_corrected_and_a_second_one_of_the_same_is_ref
     assert (await quantities(pipeline))["EP", "2/BETA"] == Decimal("60.5")
     shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
     assert [each["event_id"] for each in shown] == ["a4"]
+    assert shown[0]["explanation"].endswith("correct its correction instead: a2")
     assert await pipeline.audit() == []
 
 
@@ -97,9 +98,19 @@ async def test_a_closed_month_is_corrected_on_the_next_invoice(pipeline: Pipelin
 
 async def test_the_event_and_its_correction_tell_of_each_other(pipeline: Pipeline):
     assert pipeline.json("explain", "a", "--provider", "beta-north")["corrected_by"] == "a2"
+    taken = pipeline.json("explain", "a", "--provider", "beta-north")["taken_back"]
+    # a and b stood at 107; a2 added 40; 100 were taken back from 147, which cost 6 + 47 x 0.05, to 47, at 0.06.
+    assert (taken["by"], taken["quantity"], taken["meter_before"], taken["meter_after"]) == ("a2", "-100", "147", "47")
+    assert taken["amount"] == "-5.53"
+    added = pipeline.json("explain", "a2", "--provider", "beta-north")["price"]
+    [row] = await pipeline.fetch("select sum(amount) as amount from rating.charge join rating.batch using (batch_no) "
+                                 "where batch = $1", taken["batch"])  # fmt: skip
+    assert row["amount"] == Decimal(added["amount"]) + Decimal(taken["amount"]), "what its batch was charged"
     found = pipeline.json("explain", "a2", "--provider", "beta-north")
     assert (found["corrects"], found["corrected_by"]) == ("a", "a3")
-    assert "corrected by" in pipeline.command("explain", "a", "--provider", "beta-north")
+    said = pipeline.command("explain", "a", "--provider", "beta-north")
+    assert "corrected by   a2: it counts nothing itself" in said
+    assert "taken back     -5.53 EUR, in batch" in said
 
 
 async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):

@@ -19,6 +19,7 @@ class Step:
     """One line of the reckoning: `quantity` x `price` = `amount`.
 
     `what` says which part of the tariff that is, `per` what the price is for: a unit, package or whole tier, or a fee.
+    `listed` is the price before a percentage of the list and indexation, where there are any.
     """
 
     what: str
@@ -26,6 +27,7 @@ class Step:
     price: Decimal
     amount: Decimal
     per: str = "unit"
+    listed: Decimal | None = None
 
 
 class Priced(Protocol):

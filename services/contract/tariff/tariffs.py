@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from services.contract.model import Tariff
 from services.contract.money import CURRENCY_DIGITS, HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
-from services.contract.price import Price, Scope
+from services.contract.price import Indexed, Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
@@ -27,6 +27,7 @@ class _Table(NamedTuple):
     valid_from: date
     section: Section
     factor: Decimal
+    indexed: tuple[Indexed, ...] = ()
 
 
 def read_tariffs(
@@ -63,7 +64,8 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
             "valid_from", str(day), "a day on which no tariff of the award begins: its prices are as they stand"
         )
         return []
-    return [base._replace(valid_from=day, factor=multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH))))]
+    factor = multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH)))
+    return [base._replace(valid_from=day, factor=factor, indexed=(*base.indexed, Indexed(day, percent)))]
 
 
 def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
@@ -71,6 +73,8 @@ def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
     currency = section.choice("currency", sorted(CURRENCY_DIGITS), default=own_currency)
     priced = section.child("prices")
     prices = _prices(section, priced, items) if priced else {}
+    if table.indexed:
+        prices = {item: replace(price, indexed=table.indexed) for item, price in prices.items()}
     if currency not in {own_currency, None}:
         prices = {item: _in_currency(price, currency) for item, price in prices.items()}
     fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
@@ -99,6 +103,15 @@ def _in_currency(price: Price, currency: str | None) -> Price:
 
 def read_price(section: Section, item: str) -> Price | None:
     """Read one item's price; None, with the mistakes noted, where there is none to be read."""
+    price = _read_price(section, item)
+    if price is None or isinstance(price.model, Percentage) or (section.percent, section.index) == (HUNDRED, ONE):
+        return price
+    as_listed = {key: value for key, value in section.table.items() if key != "percent_of_list"}
+    listed = replace(section, table=as_listed, problems=[], percent=HUNDRED, index=ONE, _seen=set())
+    return replace(price, listed=_read_price(listed, item))
+
+
+def _read_price(section: Section, item: str) -> Price | None:
     kind = section.choice("model", list(MODELS))
     scope = section.choice("scope", list(Scope), default=Scope.INSTITUTION)
     free = section.quantity("free", required=False)

@@ -4,16 +4,18 @@ An event moves a meter together with the others of its batch. Its own charge is 
 in the batch, in their order: the difference of two prices, like every charge.
 """
 
+from dataclasses import asdict
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from services import contract_store
+from services.audit.taken_back import taken_back
 from services.contract.charges import ChargeKey, meter_of, price_of
 from services.contract.model import Contract, payer
 from services.contract.money import ZERO, add
-from services.contract.tariff import Step, charge
+from services.contract.tariff import charge
 from services.ingest.events import read
 from services.invoicing.settle import Share, pool_parts
 from services.kafka import raw_topic
@@ -109,7 +111,9 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["corrects"] = await connection.fetchval(_CORRECTS, provider, event_id)
     found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
     found["price"] = await _priced(connection, contract, event)
-    found["rerated"] = await _rerated(connection, event_id, event, found["price"])
+    found["taken_back"] = await taken_back(connection, provider, event_id)
+    again_priced = None if found["taken_back"] else await _rerated(connection, event_id, event, found["price"])
+    found["rerated"] = again_priced
     found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
@@ -135,6 +139,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
     return {
         "tariff": f"{key.award} from {key.tariff}, contract version {event['version']}",
         "model": price.model.kind,
+        "percent_of_list": price.percent_of_list,
+        "indexed": [asdict(each) for each in price.indexed],
         "meter_scope": charged["scope"],
         "meter_before": before,
         "meter_after": after,
@@ -142,8 +148,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "currency": contract.currency,
         "currency_of_price": price.currency or contract.currency,
         "rate": price.rate,
-        "steps_before": [_step(step) for step in price.steps(before)],
-        "steps_after": [_step(step) for step in price.steps(after)],
+        "steps_before": [asdict(step) for step in price.steps(before)],
+        "steps_after": [asdict(step) for step in price.steps(after)],
     }
 
 
@@ -173,7 +179,7 @@ async def _rerated(
         "meter_scope": meter.scope,
         "meter_quantity": quantity,
         "meter_amount": amount,
-        "steps": [_step(step) for step in price.steps(quantity)],
+        "steps": [asdict(step) for step in price.steps(quantity)],
     }
 
 
@@ -211,7 +217,3 @@ async def _direct(connection: Connection, month: str) -> dict[str, Any]:
 
 def _key(event: asyncpg.Record) -> ChargeKey:
     return ChargeKey(event["award"], event["item"], event["month"], event["tariff"].isoformat(), event["subject"])
-
-
-def _step(step: Step) -> dict[str, Any]:
-    return {"what": step.what, "quantity": step.quantity, "price": step.price, "amount": step.amount}

@@ -1,0 +1,16 @@
+"""The reckoning of a price as a table, shared by the commands that show one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.output import Column, show
+
+_WHAT = [Column("what", "part"), Column("quantity", "quantity", right=True)]
+_LISTED = Column("listed", "list price", right=True)
+_PRICE = [Column("price", "price", right=True), Column("per", "per"), Column("amount", "amount", right=True)]
+
+
+def show_steps(steps: Sequence[Mapping[str, Any]], *, title: str) -> None:
+    """Print steps, with the supplier's list prices where they are others."""
+    listed = [_LISTED] if any(step["listed"] is not None for step in steps) else []
+    show(steps, [*_WHAT, *listed, *_PRICE], title=title)
