@@ -12,6 +12,7 @@ import duckdb
 import typer
 
 from services.commands.contract_file import contract_in
+from services.commands.rates_missing import warn_of_rates
 from services.contract.model import Contract
 from services.contract.money import plain, total
 from services.contract.months import first_day, month_of
@@ -112,6 +113,7 @@ def _warn(made: Bill, left_out: list[str]) -> None:
     """Say on standard error what a reader of the tables would miss."""
     if left_out:
         errors.print(f"not written, as --month asks: the statements of {', '.join(left_out)}", highlight=False)
+    warn_of_rates(made.provisional)
     for key, quantity in made.below_zero():
         what = f"{key.subject} {key.item} of {key.month} under {key.award}"
         errors.print(

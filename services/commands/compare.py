@@ -36,7 +36,7 @@ def compare_command(
 ) -> None:
     """Price what an institution used of a lot under each supplier's offer; the most suitable and cheapest comes first.
 
-    An item that a supplier does not price is made up of the parts that the contract's [[equivalences]] name. Tiers that
+    An item that a supplier does not price is made up of the parts that the contract's equivalences name. Tiers that
     several institutions reach together are reckoned for this one alone, and shared pools are left out.
 
     Examples:

@@ -132,7 +132,13 @@ def _show(found: dict[str, Any]) -> None:
         f"\n{plain(found['quantity'])} {unit} cost {plain(found['amount'])} {currency}".rstrip(),
         style="bold", highlight=False,
     )  # fmt: skip
-
+    if converted := found.get("conversion"):
+        provisional = ", provisionally: the month has none of its own yet" if converted["provisional"] else ""
+        console.print(
+            f"converted at {plain(converted['rate'])} {converted['currency']} for 1 {currency}, "
+            f"the rate of {converted['of_month']}{provisional}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if found["due_unused"]:
         console.print(
             f"for what is reserved and unused, {plain(found['due_unused'])} {currency}".rstrip()
@@ -214,7 +220,13 @@ def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tupl
         "tariff": tariff.valid_from,
     }
     price, month = tariff.prices[item], month_of(when)
-    return price.in_month(month, contract.rate(price.currency, month)), about
+    rate = contract.rate(price.currency, month)
+    priced = price.in_month(month, rate)
+    if rate is not None:
+        about["conversion"] = {
+            "currency": price.currency, "rate": rate.rate, "of_month": rate.month, "provisional": priced.is_provisional,
+        }  # fmt: skip
+    return priced, about
 
 
 def _rows(steps: list[Step]) -> list[dict[str, Any]]:

@@ -4,10 +4,13 @@ A `ChargeKey` is one subject's use of one item under one tariff in one month: th
 charged. A `MeterKey` is what runs up together to reach the tiers: all charge keys of one scope.
 """
 
+from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.model import Contract, payer
+from services.contract.money import plain
 from services.contract.months import first_day, midnight
 from services.contract.price import Price, Scope
 from services.contract.tariff.reserved import EVERYONE
@@ -59,6 +62,32 @@ def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
         for item in tariff.prices
     ]
     return [each._replace(scope=scope) for each in items for scope in price_of_item(contract, each).reserved]
+
+
+class ProvisionalRate(NamedTuple):
+    """A month of an award in whose currency it has no rate yet, so that the `rate` of an earlier one, `of`, holds."""
+
+    award: str
+    month: str
+    currency: str
+    of: str
+    rate: Decimal
+
+    def __str__(self) -> str:
+        return (
+            f"{self.award} is charged at {plain(self.rate)} {self.currency}, the rate of {self.of}: "
+            f"the contract has none for {self.month} yet"
+        )
+
+
+def provisional_rates(contract: Contract, keys: Iterable[ChargeKey | MeterKey]) -> list[ProvisionalRate]:
+    """Return the rates among those of some keys that are not the month's own, though the tariff says so."""
+    found = set()
+    for key in keys:
+        price = price_of_item(contract, key)
+        if price.is_provisional and price.currency and price.rate_month and price.rate is not None:
+            found.add(ProvisionalRate(key.award, key.month, price.currency, price.rate_month, price.rate))
+    return sorted(found)
 
 
 def price_of_item(contract: Contract, key: ChargeKey | MeterKey) -> Price:

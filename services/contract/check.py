@@ -9,9 +9,9 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from services.contract.commitments import Minimum, Prepaid
-from services.contract.model import AllocationKey, Award, Contract, Phase
+from services.contract.model import AllocationKey, Award, Contract, Phase, Tariff
 from services.contract.money import plain, total
-from services.contract.months import month_of
+from services.contract.months import month_of, months_between
 from services.contract.price import Scope
 from services.contract.problems import Problem, one_of
 from services.contract.tariff.reserved import EVERYONE
@@ -195,21 +195,50 @@ def _committed(contract: Contract) -> Iterator[Problem]:
 
 
 def _rates(contract: Contract) -> Iterator[Problem]:
-    """What is priced in another currency has a rate from its first month on."""
+    """What is priced in another currency has a rate from its first month on, and none between two is missing."""
     for code, month in contract.rates:
         if code == contract.currency:
             yield Problem(f"rates[{code} {month}].currency", repr(code), "another one than the contract's own")
+    ends = _last_days(contract)
     for tariff in contract.tariffs:
-        if tariff.valid_from == date.min:
-            continue
-        month = month_of(tariff.valid_from)
-        for currency in sorted({each.currency for each in tariff.prices.values() if each.currency}):
-            if contract.rate(currency, month) is None:
-                yield Problem(
-                    f"tariffs[{tariff.award} {tariff.valid_from}].currency",
-                    f"{currency!r}, for which there is no rate in {month}",
-                    f'one of [[rates]] with currency = "{currency}" for {month} or before',
-                )
+        if tariff.valid_from != date.min:
+            last = ends.get((tariff.award, tariff.valid_from), date.max)
+            for currency, is_latest in sorted(
+                {(each.currency or "", each.latest_rate) for each in tariff.prices.values()}
+            ):
+                if currency and (missing := _missing_rate(contract, tariff, last, currency, is_latest=is_latest)):
+                    yield missing
+
+
+def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str, *, is_latest: bool) -> Problem | None:
+    place, month = f"tariffs[{tariff.award} {tariff.valid_from}].currency", month_of(tariff.valid_from)
+    given = sorted(since for code, since in contract.rates if code == currency)
+    if contract.rate(currency, month) is None:
+        return Problem(
+            place,
+            f"{currency!r}, for which there is no rate in {month}",
+            f'one of [[rates]] with currency = "{currency}" for {month} or before',
+        )
+    if is_latest or month > given[-1]:
+        return None
+    missing = [each for each in months_between(month, min(given[-1], month_of(last))) if each not in given]
+    if not missing:
+        return None
+    return Problem(
+        place,
+        f"{currency!r}, which has a rate for {given[-1]} and none for {', '.join(missing)}",
+        'one of [[rates]] for each month, or rate = "latest" in the tariff: then the last one holds',
+    )
+
+
+def _last_days(contract: Contract) -> dict[tuple[str, date], date]:
+    """Return each tariff's last day that another one follows, by its award and first day."""
+    return {
+        (tariff.award, tariff.valid_from): then.valid_from - timedelta(days=1)
+        for tariffs in contract.tariffs_by_award.values()
+        for tariff, then in pairwise(tariffs)
+        if then.valid_from > date.min
+    }
 
 
 def _pools(contract: Contract) -> Iterator[Problem]:

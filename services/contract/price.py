@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.contract.money import (
     HUNDRED,
@@ -34,6 +34,13 @@ class Scope(StrEnum):
     CONTRACT = "contract"
 
 
+class Rate(NamedTuple):
+    """How much of a currency one unit of the contract's buys, and the month that the rate was given for."""
+
+    rate: Decimal
+    month: str
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
@@ -41,8 +48,10 @@ class Price:
     `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
     The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
     list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
-    of the contract's currency buys, and known once the month is. An event is billed for at least the `minimum`, and for
-    whole `increment`s, where they are not zero.
+    of the contract's currency buys, and known once the month is: that of `rate_month`. With `latest_rate` the last one
+    given holds; else each month has its own, and any other is provisional. That changes no amount by itself, so prices
+    that differ in it alone are equal. An event is billed for at least the `minimum`, and for whole `increment`s, where
+    they are not zero.
     """
 
     item: str
@@ -52,6 +61,9 @@ class Price:
     percent_of_list: Decimal = HUNDRED
     currency: str | None = None
     rate: Decimal | None = None
+    rate_month: str | None = None
+    is_provisional: bool = False
+    latest_rate: bool = field(default=False, compare=False)
     minimum: Decimal = ZERO
     increment: Decimal = ZERO
     reserved: Mapping[str, Reserved] = field(default_factory=dict)
@@ -68,10 +80,14 @@ class Price:
             size = multiply(started(size, self.increment), self.increment)
         return max(size, self.minimum).copy_sign(quantity) if quantity else quantity
 
-    def in_month(self, month: str, rate: Decimal | None = None) -> Self:
+    def in_month(self, month: str, rate: Rate | None = None) -> Self:
         """Return the price as it is in a month like 2016-02, in which its currency has a rate."""
         model = self.model.in_month(month) if isinstance(self.model, Monthly) else self.model
-        return self if model is self.model and rate is None else replace(self, model=model, rate=rate)
+        price = self if model is self.model else replace(self, model=model)
+        if rate is None:
+            return price
+        is_provisional = rate.month != month and not self.latest_rate
+        return replace(price, rate=rate.rate, rate_month=rate.month, is_provisional=is_provisional)
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the contract's currency; nothing costs nothing.

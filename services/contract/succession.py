@@ -79,10 +79,13 @@ def reserved_otherwise(before: Contract, after: Contract, month: str) -> list[st
 
 
 def converted(before: Contract, after: Contract, award: str, tariff: date, month: str) -> list[str]:
-    """Return the currencies in which a tariff has prices and whose rate in a month is another."""
+    """Return the currencies in which a tariff has prices and whose rate in a month is another.
+
+    What a re-rating put right is priced at its file's rate, which the contract may then have, too.
+    """
     prices = _prices(before, award, tariff).values()
     currencies = sorted({price.currency for price in prices if price.currency})
-    return [each for each in currencies if before.rate(each, month) != after.rate(each, month)]
+    return [each for each in currencies if not _same_rate(before, after, award, each, month)]
 
 
 def vanished(before: Contract, after: Contract) -> list[Problem]:
@@ -109,6 +112,13 @@ def _reserved(contract: Contract, month: str) -> dict[MeterKey, tuple[Reserved |
     """Return what is reserved of each meter, and what is due for it unused."""
     prices = {meter: price_of(contract, meter) for meter in reserved_meters(contract, month)}
     return {meter: (price.reservation, price.due(ZERO)) for meter, price in prices.items()}
+
+
+def _same_rate(before: Contract, after: Contract, award: str, currency: str, month: str) -> bool:
+    priced = [each for each in (before, before.rerated.get((award, month))) if each is not None]
+    rates = [rate.rate for each in priced if (rate := each.rate(currency, month))]
+    now = after.rate(currency, month)
+    return now is not None and now.rate in rates
 
 
 def _named(contract: Contract) -> dict[str, Collection[str]]:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import ChargeKey, reserved_meters
+from services.contract.charges import ChargeKey, ProvisionalRate, reserved_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
@@ -18,6 +18,7 @@ from services.invoicing import sql
 from services.invoicing.committed import committed, committed_lines, owed_by_institution, owes_without_usage
 from services.invoicing.ledger import post
 from services.invoicing.post import minus, plus
+from services.invoicing.provisional import provisional
 from services.invoicing.settle import NOTHING, PostingKey, Share, settle
 from services.invoicing.statement import Statement, statements
 from services.postgres import Connection
@@ -41,7 +42,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
     """Close a month and return its invoices.
 
     Raises CloseError when the month is not over, came before the contract, is closed already, follows one that is still
-    open, or when more usage was taken back than there was.
+    open, when more usage was taken back than there was, or while something on the invoices has no rate of its month.
     """
     _refuse_wrong_time(stored.contract, month, datetime.now(UTC))
     async with connection.transaction():
@@ -50,6 +51,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
             raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
         await _refuse_earlier(connection, stored.contract, month)
         _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
+        _refuse_provisional(await provisional(connection, stored.contract, month))
         moved = await true_ups(connection, stored.contract, month)
         if moved:
             entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
@@ -87,6 +89,16 @@ def _refuse_below_zero(rows: list[asyncpg.Record]) -> None:
         raise CloseError(
             "more usage was taken back than there was, so events are missing or wrong: "
             f"{'; '.join(found[:BELOW_ZERO_SHOWN])}{more}; its provider must send the difference"
+        )
+
+
+def _refuse_provisional(rates: list[ProvisionalRate]) -> None:
+    if rates:
+        months = sorted({each.month for each in rates})
+        put_right = ", ".join(f"`plafond rerate --month {month} --contract FILE --post`" for month in months)
+        raise CloseError(
+            f"{'; '.join(map(str, rates))}. Add it to the contract's FILE, one of [[rates]], run {put_right} "
+            'and `plafond contract apply FILE`; or apply one whose tariff has rate = "latest": the last one then holds'
         )
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, ProvisionalRate, provisional_rates, reserved_meters
 from services.contract.model import Contract
 from services.contract.months import month_of, months_between
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
@@ -60,6 +60,7 @@ class Bill:
     shares: Mapping[str, Mapping[PostingKey, Share]]
     statements: Mapping[str, list[Statement]]
     standings: list[Standing]
+    provisional: list[ProvisionalRate]
 
     def below_zero(self) -> list[tuple[ChargeKey, Decimal]]:
         """Return of what more was taken back than used: no month with such usage can be closed."""
@@ -121,6 +122,7 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
         read, accepted - again - second, again - conflicts, rejected, quantities, shares,
         {month: statements(contract, month, shares[month]) for month in shares},
         standings(contract, spent),
+        _provisional(contract, quantities, shares),
     )  # fmt: skip
 
 
@@ -135,6 +137,14 @@ def _settle(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict
     for line, share in committed(contract, every, usage).items():
         shares[line.month][line] = share
     return {month: mine for month, mine in shares.items() if mine}
+
+
+def _provisional(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], months: Iterable[str]
+) -> list[ProvisionalRate]:
+    """Return the rates that are those of earlier months until the contract has the month's own."""
+    reserved = [meter for month in months for meter in reserved_meters(contract, month)]
+    return provisional_rates(contract, [*quantities, *reserved])
 
 
 def _enter(

@@ -262,7 +262,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
         'a time zone of the IANA database, like "Europe/Brussels"',
     ),
     "unknown currency": (
-        '"EUR"', '"BEF"', "contract.currency", "'BEF'", "one of CHF, DKK, EUR, GBP, HUF, JPY, PLN, SEK, USD",
+        '"EUR"', '"BEF"', "contract.currency", "'BEF'", "one of the 176 currencies of ISO 4217, maybe BIF",
     ),
     "thresholds not rising": (
         "grace_days = 5", "alert_thresholds = [50, 90, 75]", "contract.alert_thresholds", "[50, 90, 75]",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.model import Tariff
-from services.contract.money import CURRENCY_DIGITS, HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
+from services.contract.money import HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
 from services.contract.price import Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
@@ -68,11 +68,14 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
 
 def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
     section = replace(table.section, index=table.factor)
-    currency = section.choice("currency", sorted(CURRENCY_DIGITS), default=own_currency)
+    currency = section.currency("currency", default=own_currency)
+    rate = section.choice("rate", ["month", "latest"], required=False)
     priced = section.child("prices")
     prices = _prices(section, priced, items) if priced else {}
     if currency not in {own_currency, None}:
-        prices = {item: _in_currency(price, currency) for item, price in prices.items()}
+        prices = {item: _in_currency(price, currency, rate == "latest") for item, price in prices.items()}
+    elif rate is not None and currency is not None:
+        section.problem("rate", show(rate), "no such key: the prices are in the contract's own currency")
     fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
     section.done()
     return Tariff(table.award, table.valid_from, prices, fees)
@@ -92,9 +95,11 @@ def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[st
     return made
 
 
-def _in_currency(price: Price, currency: str | None) -> Price:
+def _in_currency(price: Price, currency: str | None, latest_rate: bool) -> Price:
     """Return the price in a currency; a fee is on charges that are converted already."""
-    return price if isinstance(price.model, Percentage) else replace(price, currency=currency)
+    if isinstance(price.model, Percentage):
+        return price
+    return replace(price, currency=currency, latest_rate=latest_rate)
 
 
 def read_price(section: Section, item: str) -> Price | None:
