@@ -76,6 +76,21 @@ async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_pat
     assert await pipeline.audit() == []
 
 
+async def test_what_is_promised_counts_where_offers_are_compared(pipeline: Pipeline, tmp_path: Path):
+    words = ["compare", "--lot", "2", "--institution", "EP", "--month", MONTHS[0]]
+    found = pipeline.json(*words)
+    due = billed(pipeline, tmp_path)
+    mine = [
+        amount for (*whose, _), amount in due.items() if whose[:4] == ["EP", MONTHS[0], "", ""] and whose[4][0] == "2"
+    ]
+    assert Decimal(found["as_used"]["amount"]) == sum(mine)
+    offers = {each["award"]: (each["usage"], each["promised"]) for each in found["offers"]}
+    assert offers["2/ALPHA"][0] == "15", "all 500 machines are within the 1000 that are reserved there"
+    said = pipeline.command(*words)
+    assert "Promised besides" in said
+    assert "reserved and unused" in said
+
+
 async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path: Path):
     expected = billed(pipeline, tmp_path)
     for month in MONTHS[1:]:
