@@ -169,7 +169,9 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         ]
     for (month,) in await connection.fetch(_CLOSED):
         problems += [
-            Problem(f"tariffs[{award}].reserved", f"something else reserved in {month}", "what was invoiced for it")
+            Problem(
+                f"tariffs[{award}].prices", f"something else that is due unused in {month}", "what was invoiced for it"
+            )
             for award in reserved_otherwise(before, replace(after, rerated=before.rerated), month)
         ]
     problems = list(dict.fromkeys(problems))

@@ -87,6 +87,7 @@ def _tariff(tariff: Tariff) -> dict[str, Any]:
             "rate": None if price.currency is None else "latest" if price.latest_rate else "month",
             "minimum": price.minimum,
             "increment": price.increment,
+            "fee_when_unused": sorted(price.fee_payers),
             "reserved": [{"payer": payer, **asdict(each)} for payer, each in price.reserved.items()],
             **asdict(price.model),  # type: ignore[call-overload]
         }

@@ -14,7 +14,7 @@ import typer
 
 from services.commands.contract_file import contract_in
 from services.contract.model import Award, Contract, Tariff
-from services.contract.money import ZERO, add, plain
+from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import midnight, month_of
 from services.contract.price import Price
 from services.contract.problems import Problem
@@ -115,7 +115,7 @@ def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
         "after": after,
         "steps_before": _rows(price.steps(before)) if before else [],
         "steps": _rows(price.steps(after)),
-        "due_unused": price.reservation.unused(after) if price.reservation else ZERO,
+        "due_unused": subtract(price.due(after), price.amount(after)),
     }
 
 
@@ -141,8 +141,7 @@ def _show(found: dict[str, Any]) -> None:
         )  # fmt: skip
     if found["due_unused"]:
         console.print(
-            f"for what is reserved and unused, {plain(found['due_unused'])} {currency}".rstrip()
-            + " are due at the close",
+            f"for what is due unused, {plain(found['due_unused'])} {currency}".rstrip() + " are due at the close",
             highlight=False,
         )
 
@@ -200,10 +199,11 @@ def _of_a_month(price: Price, day: date | None) -> Price:
 
 
 def _of_payer(price: Price, payer: str | None) -> Price:
-    """Return the price on a payer's meter; where only one has something reserved, it is that one's."""
-    if payer is None and len(price.reserved) > 1:
-        fail(f"something is reserved for {', '.join(price.reserved)}: say whose use it is with --payer", 2)
-    return price.on_meter(next(iter(price.reserved), EVERYONE) if payer is None else payer)
+    """Return the price on a payer's meter; where only one owes something unused, it is that one's."""
+    payers = sorted({*price.reserved, *price.fee_payers})
+    if payer is None and len(payers) > 1:
+        fail(f"something is due unused by {', '.join(payers)}: say whose use it is with --payer", 2)
+    return price.on_meter((payers or [EVERYONE])[0] if payer is None else payer)
 
 
 def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:

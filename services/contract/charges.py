@@ -39,7 +39,7 @@ class MeterKey(NamedTuple):
 def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     """Return the price that a key falls under, as it is in its month; raises KeyError when the contract has none."""
     price = price_of_item(contract, key)
-    if not price.reserved:
+    if not price.is_promised:
         return price
     return price.on_meter(key.scope if isinstance(key, MeterKey) else _scope(price, key.subject))
 
@@ -49,8 +49,8 @@ def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
     return MeterKey(key.award, key.item, key.month, key.tariff, _scope(price_of_item(contract, key), key.subject))
 
 
-def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
-    """Return the meters of which something is reserved in a month, used or not."""
+def promised_meters(contract: Contract, month: str) -> list[MeterKey]:
+    """Return the meters on which something is due in a month, used or not: what is reserved, or a fee."""
     begins = midnight(first_day(month), contract.zone)
     if not contract.covers(begins):
         return []
@@ -61,7 +61,11 @@ def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
         for tariff in tariffs
         for item in tariff.prices
     ]
-    return [each._replace(scope=scope) for each in items for scope in price_of_item(contract, each).reserved]
+    return [
+        each._replace(scope=scope)
+        for each in items
+        for scope in sorted(price_of_item(contract, each).promised_by(contract.institutions))
+    ]
 
 
 class ProvisionalRate(NamedTuple):

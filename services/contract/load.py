@@ -233,8 +233,8 @@ def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
 
 def _parts(section: Section, items: Collection[str]) -> dict[str, Decimal]:
     """Read of what one unit of an item can be made up, which must be items themselves."""
-    if (item := section.table.get("item")) not in items:
-        section.problem("item", show(item), one_of(items, "items", str(item)))
+    if isinstance(item := section.table.get("item"), str) and item not in items:
+        section.problem("item", show(item), one_of(items, "items", item))
     parts = section.child("parts")
     if parts is None:
         return {}

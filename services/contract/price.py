@@ -4,7 +4,7 @@ Law: like a charge model's, the price of a cumulative quantity is pure, and noth
 it, whatever is reserved or free; only what was reserved and is unused is due besides, at the close.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -21,6 +21,7 @@ from services.contract.money import (
     round_half_up,
     started,
     subtract,
+    total,
 )
 from services.contract.tariff import ChargeModel, Monthly, Step
 from services.contract.tariff.reserved import EVERYONE, Reserved
@@ -46,6 +47,7 @@ class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
 
     `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
+    `fee_payers` owe the first tier's fee even where it is not entered; it is `unused_fee` if that is so on this meter.
     The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
     list, worked in already. They are in `currency`, the contract's where that is None; `rate` is how much of it a unit
     of the contract's currency buys, and known once the month is: that of `rate_month`. With `latest_rate` the last one
@@ -68,10 +70,26 @@ class Price:
     increment: Decimal = ZERO
     reserved: Mapping[str, Reserved] = field(default_factory=dict)
     reservation: Reserved | None = None
+    fee_payers: frozenset[str] = frozenset()
+    first_fee: Decimal = ZERO
+    unused_fee: Decimal = ZERO
+
+    @property
+    def is_promised(self) -> bool:
+        """Tell whether something is due for it on some meters even if it is not used."""
+        return bool(self.reserved or self.fee_payers)
+
+    def promised_by(self, institutions: Iterable[str]) -> set[str]:
+        """Return the scopes of the meters on which something is due even if it is not used."""
+        each = self.scope is Scope.INSTITUTION and EVERYONE in self.fee_payers
+        return {*self.reserved, *(institutions if each else self.fee_payers)}
 
     def on_meter(self, scope: str) -> Self:
-        """Return the price as it is on the meter of a scope, with what is reserved there."""
-        return replace(self, reservation=self.reserved.get(scope)) if self.reserved else self
+        """Return the price as it is on the meter of a scope, with what is reserved or due unused there."""
+        if not self.is_promised:
+            return self
+        owes = scope in self.fee_payers or (EVERYONE in self.fee_payers and not scope.startswith("pool/"))
+        return replace(self, reservation=self.reserved.get(scope), unused_fee=self.first_fee if owes else ZERO)
 
     def billed(self, quantity: Decimal) -> Decimal:
         """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
@@ -97,9 +115,15 @@ class Price:
         return self._converted(self.in_currency(quantity))
 
     def due(self, quantity: Decimal) -> Decimal:
-        """Return what a month's quantity comes to at the close: its price, and what was reserved and is unused."""
+        """Return what a month's quantity comes to at the close: its price, and what is due of it unused."""
+        return self._converted(self.due_in_currency(quantity))
+
+    def due_in_currency(self, quantity: Decimal) -> Decimal:
+        """Return what is due at the close in the price's own currency, exact."""
         unused = self.reservation.unused(quantity) if self.reservation else ZERO
-        return self._converted(add(self.in_currency(quantity), unused))
+        rest = subtract(quantity, self.reservation.used(quantity)) if self.reservation else quantity
+        fee = self.unused_fee if rest <= self.free else ZERO
+        return total([self.in_currency(quantity), unused, fee])
 
     def in_currency(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the price's own currency, exact."""
@@ -130,7 +154,9 @@ class Price:
             f"; {plain(each.quantity)} reserved{f' for {payer}' if payer != EVERYONE else ''} at {plain(each.price)}"
             for payer, each in self.reserved.items()
         )
-        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}"
+        payers = ", ".join(sorted(self.fee_payers - {EVERYONE}))
+        fee = f"; fee due even if unused{f' by {payers}' if payers else ''}" if self.fee_payers else ""
+        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}{fee}"
 
     def _converted(self, amount: Decimal) -> Decimal:
         if self.currency is None:

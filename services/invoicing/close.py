@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import ChargeKey, ProvisionalRate, reserved_meters
+from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
@@ -74,7 +74,7 @@ async def _refuse_earlier(connection: Connection, contract: Contract, month: str
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
     closed = await _closed(connection)
     before = months_between(month_of(contract.starts), month)[:-1]
-    promised = {each for each in before if reserved_meters(contract, each) or owes_without_usage(contract, each)}
+    promised = {each for each in before if promised_meters(contract, each) or owes_without_usage(contract, each)}
     if earlier := sorted(used | promised - closed):
         raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
 

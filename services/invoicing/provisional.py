@@ -3,7 +3,7 @@
 Law: nothing is invoiced at a rate that the contract does not say is its month's.
 """
 
-from services.contract.charges import ChargeKey, ProvisionalRate, provisional_rates, reserved_meters
+from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.invoicing import sql
 from services.postgres import Connection
@@ -22,7 +22,7 @@ async def provisional(connection: Connection, contract: Contract, invoice_month:
         for month in sorted({invoice_month, *used})
         for row in await connection.fetch(sql.CHARGED_QUANTITIES, month)
     ]
-    return provisional_rates(contract, [*keys, *reserved_meters(contract, invoice_month)])
+    return provisional_rates(contract, [*keys, *promised_meters(contract, invoice_month)])
 
 
 async def provisional_in_open_months(connection: Connection, contract: Contract) -> list[ProvisionalRate]:

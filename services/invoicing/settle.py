@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, reserved_meters
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, promised_meters
 from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import AllocationKey, Contract, Pool
 from services.contract.money import QUANTITY_DIGITS, ZERO, add, decimals, total
@@ -84,16 +84,16 @@ def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[C
 
 
 def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
-    """Return what is owed on meters of which something is reserved: also where it is unused, in part or altogether.
+    """Return what is owed on meters on which something is due unused: what is reserved, or a fee.
 
-    Who reserved it owes what nobody used; where all did together, in equal parts.
+    Whose meter it is owes what nobody used; where it is that of all together, in equal parts.
     """
     owed: dict[ChargeKey, Share] = {}
     uses: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
     for key, quantity in quantities.items():
         if quantity:
             uses[meter_of(contract, key)][key.subject] = quantity
-    for meter in reserved_meters(contract, month):
+    for meter in promised_meters(contract, month):
         everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
         mine = uses.get(meter) or dict.fromkeys(everyone, ZERO)
         for subject, amount in meter_parts(price_of(contract, meter).due, mine).items():

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from services.contract.charges import ChargeKey, ProvisionalRate, provisional_rates, reserved_meters
+from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.contract.months import month_of, months_between
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
@@ -143,7 +143,7 @@ def _provisional(
     contract: Contract, quantities: Mapping[ChargeKey, Decimal], months: Iterable[str]
 ) -> list[ProvisionalRate]:
     """Return the rates that are those of earlier months until the contract has the month's own."""
-    reserved = [meter for month in months for meter in reserved_meters(contract, month)]
+    reserved = [meter for month in months for meter in promised_meters(contract, month)]
     return provisional_rates(contract, [*quantities, *reserved])
 
 

@@ -142,6 +142,7 @@ def test_what_is_due_is_what_the_close_would_make_of_it(quantities: dict[ChargeK
         ('vm = "4"', 'gpu = "4"', "equivalences[big].parts.gpu", "an unknown item"),
         ('vm = "4"', 'vm = "0"', "equivalences[big].parts.vm", "0"),
         ('item = "traffic"', 'item = "tape"', "equivalences[tape].item", "'tape'"),
+        ('item = "big"\nparts', "item = []\nparts", "equivalences[0].item", "[]"),
     ],
 )
 def test_bad_equivalences_are_refused_with_their_place(old: str, new: str, place: str, found: str):

@@ -142,7 +142,7 @@ def test_a_reserved_price_is_the_payers(tmp_path: Path):
     path.write_text(RESERVED.replace("PAYERS", ', { payer = "EDA", quantity = "5", price = "0.01" }'))
     status, said = price("--tariff", path, "--quantity", "200")
     assert status == 2
-    assert "EP, EDA: say whose use it is with --payer" in said
+    assert "EDA, EP: say whose use it is with --payer" in said
     amounts = {
         payer: json.loads(price("--tariff", path, "--quantity", "200", "--payer", payer, "--json")[1])["amount"]
         for payer in ("EP", "EDA", "EC")

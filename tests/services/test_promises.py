@@ -9,12 +9,12 @@ import pytest
 
 from services.invoicing.close import CloseError
 from tests.conftest import SMALL
-from tests.core.test_commitments import ITEMS, MINIMUMS, PREPAID, RESERVED
+from tests.core.test_commitments import FEES, ITEMS, MINIMUMS, PREPAID, RESERVED
 from tests.pipeline import Pipeline, event
 
 MONTHS = ["2016-03", "2016-04", "2016-05"]
 Lines = dict[tuple[str, ...], Decimal]
-CONTRACT = SMALL + ITEMS + RESERVED + MINIMUMS + PREPAID
+CONTRACT = SMALL + ITEMS + RESERVED + FEES + MINIMUMS + PREPAID
 SENT = {
     "beta-north": [
         event("beta-north", "ep", quantity="300"),
@@ -62,6 +62,7 @@ async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_pat
     expected = billed(pipeline, tmp_path)
     assert expected["EP", "2016-03", "", "", "2/ALPHA", "vm"] == 30, "reserved: 6 used, 24 unused"
     assert expected["EP", "2016-03", "", "", "2/BETA", "short"] == 34, "50 less 16"
+    assert expected["EDA", "2016-03", "", "", "2/ALPHA", "line"] == 5, "the fee of a line that nobody uses"
     pipeline.command("statement", MONTHS[0], "--out", str(tmp_path / "open"))
     march = {key: amount for key, amount in expected.items() if key[1] == MONTHS[0]}
     assert lines(tmp_path / "open") == march
@@ -116,6 +117,7 @@ async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pip
     items = {(line.key.award, line.key.item, line.key.pool): line.amount for line in invoices["EP"].lines}
     assert items["2/ALPHA", "vm", ""] == 30
     assert items["2/ALPHA", "vm", "mail"] == 5, "half of what the pool reserved"
+    assert items["2/ALPHA", "line", ""] == 5, "the fee that is due unused"
     assert items["2/BETA", "short", ""] == Decimal("16.67")
     with pytest.raises(CloseError, match="2016-07 must be closed before 2016-08"):
         await pipeline.close("2016-08")
@@ -139,7 +141,7 @@ async def test_a_dry_run_shows_what_another_minimum_moves_in_closed_months(pipel
 async def test_a_wrong_reservation_is_re_rated_also_where_nothing_was_used(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "fixed.toml"
     path.write_text(CONTRACT.replace('quantity = "1000", price = "0.03"', 'quantity = "1000", price = "0.02"'))
-    assert "reserved in 2016-06" in pipeline.command("contract", "apply", str(path), status=1)
+    assert "due unused in 2016-06" in pipeline.command("contract", "apply", str(path), status=1)
     words = ["rerate", "--month", "2016-06", "--contract", str(path)]
     shown = pipeline.json(*words)
     assert [(each["institution"], each["item"], each["difference"]) for each in shown["changes"]] == [
@@ -158,7 +160,7 @@ async def test_a_reservation_may_not_be_added_to_months_that_are_closed(pipeline
     traffic = '[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "1"\nreserved = [{ payer = "EDA", quantity = "9", price = "1" }]\n'
     path.write_text(CONTRACT.replace(RESERVED, RESERVED + traffic))
     said = pipeline.command("contract", "apply", str(path), status=1)
-    assert "something else reserved in 2016-03" in said
+    assert "something else that is due unused in 2016-03" in said
 
 
 async def test_a_slip_in_a_re_rating_is_named(pipeline: Pipeline, tmp_path: Path):
@@ -171,7 +173,7 @@ async def test_a_slip_in_a_re_rating_is_named(pipeline: Pipeline, tmp_path: Path
 
 async def test_what_was_promised_can_not_vanish_from_the_contract(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "contract.toml"
-    path.write_text(SMALL + ITEMS + RESERVED + MINIMUMS)
+    path.write_text(SMALL + ITEMS + RESERVED + FEES + MINIMUMS)
     assert "prepaid[2/BETA credit]" in pipeline.command("contract", "apply", str(path), status=1)
     path.write_text(CONTRACT.replace('"0.03" }', '"0.02" }'))
     assert "tariffs[2/ALPHA 2016-03-01].prices" in pipeline.command("contract", "apply", str(path), status=1)

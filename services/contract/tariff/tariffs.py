@@ -14,6 +14,7 @@ from services.contract.reading import Section
 from services.contract.tariff.models import MODELS
 from services.contract.tariff.percentage import Percentage, fee_rounds
 from services.contract.tariff.reserved import read_reserved
+from services.contract.tariff.unused_fee import read_unused_fee
 
 PERCENT_DIGITS = 4
 FIFTY = Decimal(50)
@@ -115,6 +116,7 @@ def read_price(section: Section, item: str) -> Price | None:
     section.percent = HUNDRED if percent is None else percent
     model = MODELS[kind].read(section)
     reserved = read_reserved(section, together=scope == Scope.CONTRACT)
+    fee_payers, first_fee = read_unused_fee(section, model, scope or "") if model else (frozenset[str](), ZERO)
     section.done()
     if model is None or scope is None:
         return None
@@ -128,7 +130,7 @@ def read_price(section: Section, item: str) -> Price | None:
         section.problem("reserved", "units of a fee", "no such key: a fee is on money, of which nothing is reserved")
     return Price(
         item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO,
-        reserved=reserved,
+        reserved=reserved, fee_payers=fee_payers, first_fee=first_fee,
     )  # fmt: skip
 
 
