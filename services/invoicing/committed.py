@@ -31,7 +31,7 @@ def owed_by_institution(shares: Mapping[PostingKey, Decimal]) -> Owed:
 def committed(contract: Contract, months: Sequence[str], owed: Owed) -> dict[PostingKey, Share]:
     """Return what is due in months that follow each other, besides usage; below zero where credit pays for that.
 
-    Periods and credits that began before the first month are left out.
+    Periods and credits that began before the first month are left out: give all months since the contract's first.
     """
     made: dict[PostingKey, Share] = {}
     left = {credit: credit.amount for credit in contract.prepaid if month_of(credit.starts) in months}

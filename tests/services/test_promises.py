@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.contract.money import add
 from services.invoicing.close import CloseError
 from tests.conftest import SMALL
 from tests.core.test_commitments import FEES, ITEMS, MINIMUMS, PREPAID, RESERVED
@@ -51,7 +52,8 @@ def lines(folder: Path) -> Lines:
         statement = json.loads(path.read_text("utf-8"))
         for line in statement.get("lines", []):
             names = ("usage_month", "department", "pool", "award", "item")
-            found[statement["institution"], *(line[name] for name in names)] += Decimal(line["exact_amount"])
+            key = (statement["institution"], *(line[name] for name in names))
+            found[key] = add(found[key], Decimal(line["exact_amount"]))
     return {key: amount for key, amount in found.items() if amount}
 
 
@@ -90,6 +92,23 @@ async def test_what_is_promised_counts_where_offers_are_compared(pipeline: Pipel
     said = pipeline.command(*words)
     assert "Promised besides" in said
     assert "reserved and unused" in said
+
+
+async def test_what_earlier_months_used_and_drew_counts_in_a_simulation(pipeline: Pipeline, tmp_path: Path):
+    expected: Lines = defaultdict(lambda: Decimal(0))
+    for (institution, month, *_), amount in billed(pipeline, tmp_path).items():
+        expected[month, institution] = add(expected[month, institution], amount)
+    other = tmp_path / "other.toml"
+    other.write_text(CONTRACT.replace('amount = "40"', 'amount = "4"'))
+    words = ["simulate", "--from", MONTHS[1], "--to", MONTHS[2], "--contract"]
+    found = {(each["month"], each["institution"]): each for each in pipeline.json(*words, str(other))["months"]}
+    assert {key: Decimal(each["now"]) for key, each in found.items()} == {
+        key: amount for key, amount in expected.items() if key[0] in MONTHS[1:]
+    }
+    # A credit of 4 is used up in April, as one of 40 is not before May.
+    assert {key for key, each in found.items() if each["difference"] != "0"} <= {(month, "EP") for month in MONTHS[1:]}
+    alone = pipeline.json("simulate", "--from", MONTHS[2], "--contract", str(other))["months"]
+    assert alone == [each for key, each in found.items() if key[0] == MONTHS[2]], "May is the same without April"
 
 
 async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path: Path):
