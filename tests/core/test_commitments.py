@@ -39,7 +39,7 @@ valid_from = 2016-03-01
 model = "per_unit"
 price = "0.05"
 free = "10"
-reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }, { payer = "pool/mail", quantity = "10", price = "1" }]
+reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }, { payer = "pool/mail", quantity = "200", price = "0.05" }]
 [tariffs.prices.disk]
 model = "graduated"
 scope = "contract"
@@ -367,6 +367,10 @@ def test_what_was_promised_may_not_vanish():
         (RESERVED.replace('"pool/mail"', '"EP"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EP].payer", "again"),
         (RESERVED.replace('quantity = "500"', 'quantity = "0"'),
          "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[0].quantity", "0"),
+        (RESERVED.replace('"0.03"', '"0.06"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EP].price",
+         "0.06, more than 0.05"),
+        (RESERVED.replace('"0.02"', '"0.07"'), "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[0].price",
+         "0.07, more than 0.06"),
         (RESERVED.replace('payer = "EP"', 'payer = "*"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[*].payer", "'*'"),
         (RESERVED + FEES.replace(', fee = "5"', ""), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "true"),
         (RESERVED + FEES.replace("true", '["EP", "XX"]'), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "'XX'"),

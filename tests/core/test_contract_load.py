@@ -201,7 +201,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "open tier in between": (
         '{ up_to = "500", price = "0.05" }', '{ price = "0.05" }',
         "tariffs[2/BETA 2016-01-01].prices[vm].tiers[1].up_to", "nothing",
-        "a decimal from 0 to 1000000000000000 with at most 15 decimals",
+        "a bound: only the last tier is open",
     ),
     "no tiers": (
         'tiers = [{ up_to = "1000", price = "0.09" }, { price = "0.07" }]', "tiers = []",
