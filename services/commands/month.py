@@ -37,7 +37,8 @@ LINE_COLUMNS = [
     Column("award", "award", whole=True), Column("item", "item", whole=True), Column("department", "dept"),
     Column("pool", "pool"), Column("used", "of month", whole=True), Column("tariff", "prices of", whole=True),
     Column("quantity", "quantity", right=True),
-    Column("unit", "unit", cut=True), Column("amount", "amount", right=True),
+    Column("unit", "unit", cut=True), Column("price_amount", "in currency", right=True),
+    Column("price_currency", ""), Column("rate", "rate", right=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
     Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
@@ -199,6 +200,7 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         rows = [
             line_row(contract, each.statement, line)
             | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
+            | {"price_amount": euros(line.conversion.amount) if line.conversion else ""}
             | {"used": line.key.month if line.key.month != month else ""}
             for line in each.statement.lines
         ]

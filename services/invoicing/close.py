@@ -9,18 +9,20 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters
+from services.contract.charges import ProvisionalRate, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract_store import StoredContract
 from services.invoicing import sql
 from services.invoicing.committed import committed, committed_lines, owed_by_institution, owes_without_usage
+from services.invoicing.converted import converted
 from services.invoicing.ledger import post
 from services.invoicing.post import minus, plus
 from services.invoicing.provisional import provisional
+from services.invoicing.rows import charge_key, posting_key
 from services.invoicing.settle import NOTHING, PostingKey, Share, settle
-from services.invoicing.statement import Statement, statements
+from services.invoicing.statement import Line, Statement, statements
 from services.postgres import Connection
 
 BELOW_ZERO_SHOWN = 10
@@ -104,10 +106,10 @@ def _refuse_provisional(rates: list[ProvisionalRate]) -> None:
 
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
     """Return the statements of an invoice month as they would be if it were closed now."""
-    shares = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
+    shares = {posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
     for key, moved in (await true_ups(connection, contract, month)).items():
         shares[key] = plus(shares.get(key, NOTHING), moved)
-    return statements(contract, month, shares)
+    return statements(contract, month, shares, await converted(connection, contract, shares))
 
 
 async def true_ups(connection: Connection, contract: Contract, invoice_month: str) -> dict[PostingKey, Share]:
@@ -129,8 +131,8 @@ async def _unsettled(connection: Connection, contract: Contract, month: str) -> 
     """Return by how much postings of a month's usage differ from what is settled."""
     lines = committed_lines(contract)
     rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
-    settled = settle(contract, month, {_charge_key(row): row["quantity"] for row in rows})
-    posted = {_posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
+    settled = settle(contract, month, {charge_key(row): row["quantity"] for row in rows})
+    posted = {posting_key(row): _share(row) for row in await connection.fetch(sql.POSTED, month)}
     return _differences(settled, {key: share for key, share in posted.items() if (key.award, key.item) not in lines})
 
 
@@ -150,7 +152,7 @@ async def _committed(
         return {}
     awards = sorted({award for award, _ in lines})
     rows = await connection.fetch(sql.INVOICED_SO_FAR, invoice_month, awards)
-    posted = {_posting_key(row): _share(row) for row in rows}
+    posted = {posting_key(row): _share(row) for row in rows}
     months = months_between(month_of(contract.starts), invoice_month)
     pending = dict(moved)
     for month in sorted(set(months[:-1]) - closed):
@@ -196,7 +198,8 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     )
     lines = [
         (each.number, index, line.key.department, line.key.pool, line.key.award, line.key.item, line.key.month,
-         date.fromisoformat(line.key.tariff), plain(line.quantity), plain(line.exact), plain(line.amount))
+         date.fromisoformat(line.key.tariff), plain(line.quantity), plain(line.exact), plain(line.amount),
+         *_conversion(line))
         for each in invoices
         for index, line in enumerate(each.statement.lines, start=1)
     ]  # fmt: skip
@@ -204,15 +207,10 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     return invoices
 
 
-def _charge_key(row: asyncpg.Record) -> ChargeKey:
-    return ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
-
-
-def _posting_key(row: asyncpg.Record) -> PostingKey:
-    return PostingKey(
-        row["institution"], row["department"], row["pool"], row["award"], row["item"], row["month"],
-        row["tariff"].isoformat(),
-    )  # fmt: skip
+def _conversion(line: Line) -> tuple[str | None, str | None, str | None]:
+    if line.conversion is None:
+        return None, None, None
+    return line.conversion.currency, plain(line.conversion.rate), plain(line.conversion.amount)
 
 
 def _share(row: asyncpg.Record) -> Share:

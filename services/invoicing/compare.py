@@ -21,6 +21,7 @@ from services.contract.succession import stretches
 from services.invoicing import sql
 from services.invoicing.committed import committed_lines
 from services.invoicing.dues import Due, Month, due, is_own
+from services.invoicing.rows import charge_key
 from services.invoicing.settle import PostingKey, settle
 from services.postgres import Connection
 
@@ -91,10 +92,8 @@ async def compare(connection: Connection, contract: Contract, lot: str, institut
 
 
 async def _charged(connection: Connection, month: str) -> dict[ChargeKey, Decimal]:
-    return {
-        ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"]): row["quantity"]
-        for row in await connection.fetch(sql.CHARGED_QUANTITIES, month)
-    }
+    rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
+    return {charge_key(row): row["quantity"] for row in rows}
 
 
 async def _used(connection: Connection, month: Month, award: str) -> list[Used]:

@@ -20,6 +20,7 @@ from services.contract.months import next_month
 from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
 from services.invoicing.post import Charged, postings
+from services.invoicing.rows import charge_key
 from services.invoicing.settle import PostingKey, Share
 from services.postgres import Connection, copy_in
 
@@ -110,7 +111,7 @@ async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> l
         [line["quantity"] for line in lines],
         [line["amount"] for line in lines],
     )
-    running = {_charge_key(row): Share(row["quantity"], row["amount"]) for row in rows}
+    running = {charge_key(row): Share(row["quantity"], row["amount"]) for row in rows}
     return [Charged(key, share, running.get(key)) for key, share in charged.items()]
 
 
@@ -144,7 +145,3 @@ async def _spend(connection: Connection, contract: Contract, spent: Mapping[Ceil
             raised += [(row["level"], row["code"], each, plain(ceiling), plain(row["amount"])) for each in thresholds]
     if raised:
         await connection.execute(sql.RAISE_ALERTS, *map(list, zip(*raised, strict=True)), contract.currency)
-
-
-def _charge_key(row: asyncpg.Record) -> ChargeKey:
-    return ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])

@@ -6,6 +6,7 @@ Law: nothing is invoiced at a rate that the contract does not say is its month's
 from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.invoicing import sql
+from services.invoicing.rows import charge_key
 from services.postgres import Connection
 
 _OPEN_USE = """
@@ -18,7 +19,7 @@ async def provisional(connection: Connection, contract: Contract, invoice_month:
     """Return the provisional rates of what a month's invoices have on them: its own use, and late use of others."""
     used = {row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)}
     keys = [
-        ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
+        charge_key(row)
         for month in sorted({invoice_month, *used})
         for row in await connection.fetch(sql.CHARGED_QUANTITIES, month)
     ]

@@ -4,12 +4,13 @@ from services.contract.model import Contract
 from services.invoicing.ceilings import CeilingKey, Level, Standing, standings
 from services.invoicing.close import Invoice, preview
 from services.invoicing.settle import PostingKey
-from services.invoicing.statement import Line, Statement
+from services.invoicing.statement import Conversion, Line, Statement
 from services.postgres import Connection
 
 _INVOICES = "select number, institution from invoicing.invoice where month = $1 order by number"
 _LINES = """
-select number, department, pool, award, item, line.month, tariff, quantity, line.exact, amount
+select number, department, pool, award, item, line.month, tariff, quantity, line.exact, amount, price_currency, rate,
+       price_amount
 from invoicing.invoice join invoicing.invoice_line as line using (number)
 where invoice.month = $1 order by number, line
 """
@@ -24,7 +25,9 @@ async def invoices_of(connection: Connection, month: str) -> list[Invoice]:
             institutions[row["number"]], row["department"], row["pool"], row["award"], row["item"], row["month"],
             row["tariff"].isoformat(),
         )  # fmt: skip
-        lines.setdefault(row["number"], []).append(Line(key, row["quantity"], row["exact"], row["amount"]))
+        priced_in = row["price_currency"]
+        conversion = Conversion(priced_in, row["rate"], row["price_amount"]) if priced_in else None
+        lines.setdefault(row["number"], []).append(Line(key, row["quantity"], row["exact"], row["amount"], conversion))
     return [
         Invoice(number, Statement(institution, month, tuple(lines[number])))
         for number, institution in institutions.items()

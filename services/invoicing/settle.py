@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, promised_meters
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, price_of_item, promised_meters
 from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import AllocationKey, Contract, Pool
 from services.contract.money import QUANTITY_DIGITS, ZERO, add, decimals, total
+from services.contract.price import Price
 from services.contract.split import equal_parts, split
 from services.contract.tariff.reserved import EVERYONE
 
@@ -42,18 +43,50 @@ class Share:
 
 NOTHING = Share(ZERO, ZERO)
 
+Reckoned = Callable[[Price], Callable[[Decimal], Decimal]]
+"""What of a price is asked for: how it makes an amount of a quantity."""
+
 
 def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Share]:
     """Return what is owed for a month, of which these are all the quantities."""
     owed = amounts(contract, quantities)
-    owed |= _with_reserved(contract, month, quantities)
+    owed |= _with_reserved(contract, month, quantities, lambda price: price.due)
+    return _shared(contract, owed, _direct(owed))
+
+
+def settle_in_currency(
+    contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]
+) -> dict[PostingKey, Decimal]:
+    """Return what is owed for a month under prices in other currencies, in these: shared as what `settle` returns."""
+    foreign = {key: quantity for key, quantity in quantities.items() if price_of_item(contract, key).currency}
+    owed = _owed(contract, foreign, lambda price: price.in_currency)
+    promised = _with_reserved(contract, month, quantities, lambda price: price.due_in_currency)
+    owed |= {key: share for key, share in promised.items() if price_of_item(contract, key).currency}
+    if not owed:
+        return {}
+    has_pool = any(key.subject.startswith("pool/") for key in owed)
+    converted = amounts(contract, quantities) if has_pool else {}
+    if has_pool:
+        converted |= _with_reserved(contract, month, quantities, lambda price: price.due)
+    return {line: share.amount for line, share in _shared(contract, owed, _direct(converted)).items()}
+
+
+def _direct(owed: Mapping[ChargeKey, Share]) -> dict[str, Decimal]:
+    """Return what each subject owes for its own use."""
     direct = {key.subject: ZERO for key in owed if not key.subject.startswith("pool/")}
     for key, share in owed.items():
         if key.subject in direct:
             direct[key.subject] = add(direct[key.subject], share.amount)
+    return direct
+
+
+def _shared(
+    contract: Contract, owed: Mapping[ChargeKey, Share], direct: Mapping[str, Decimal]
+) -> dict[PostingKey, Share]:
+    """Return what institutions owe: for their own use, and their parts of pools by `direct` use."""
     shares: dict[PostingKey, Share] = {}
     for key, share in owed.items():
-        if key.subject in direct:
+        if not key.subject.startswith("pool/"):
             shares[posting_key(key, key.subject)] = share
             continue
         pool = contract.pools[key.subject.removeprefix("pool/")]
@@ -71,19 +104,23 @@ def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict
     return owed
 
 
-def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+def _owed(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], reckoned: Reckoned = lambda price: price.amount
+) -> dict[ChargeKey, Share]:
     """Return what each subject owes: its own price where those add up to the meter's, else its part by quantity."""
     meters: dict[MeterKey, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):
         meters[meter_of(contract, key)][key] = quantities[key]
     owed: dict[ChargeKey, Share] = {}
     for meter, uses in meters.items():
-        parts = meter_parts(price_of(contract, meter).amount, {key.subject: uses[key] for key in uses})
+        parts = meter_parts(reckoned(price_of(contract, meter)), {key.subject: uses[key] for key in uses})
         owed |= {key: Share(uses[key], parts[key.subject]) for key in uses}
     return owed
 
 
-def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+def _with_reserved(
+    contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal], reckoned: Reckoned
+) -> dict[ChargeKey, Share]:
     """Return what is owed on meters on which something is due unused: what is reserved, or a fee.
 
     Whose meter it is owes what nobody used; where it is that of all together, in equal parts.
@@ -96,7 +133,7 @@ def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey
     for meter in promised_meters(contract, month):
         everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
         mine = uses.get(meter) or dict.fromkeys(everyone, ZERO)
-        for subject, amount in meter_parts(price_of(contract, meter).due, mine).items():
+        for subject, amount in meter_parts(reckoned(price_of(contract, meter)), mine).items():
             key = ChargeKey(meter.award, meter.item, month, meter.tariff, subject)
             owed[key] = Share(mine[subject], amount)
     return owed

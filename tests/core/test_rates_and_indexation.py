@@ -1,5 +1,6 @@
 """Prices in another currency, and prices that change by a percentage from a day on."""
 
+import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -8,15 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from services.contract.charges import ChargeKey, MeterKey, price_of, provisional_rates
+from services.cli import app
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, provisional_rates
 from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, multiply, round_half_up, total
 from services.contract.succession import converted, edited
 from services.contract.tariff import charge
-from services.invoicing.settle import settle
+from services.invoicing.settle import settle, settle_in_currency
 from services.rating.meter import charges
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
@@ -100,6 +103,22 @@ def test_a_month_without_a_rate_of_its_own_is_charged_provisionally():
     assert provisional_rates(IN_DOLLARS, keys) == []
 
 
+def test_a_bill_says_what_is_provisional(tmp_path: Path):
+    (tmp_path / "contract.toml").write_text(SMALL + MONTHLY)
+    row = "a,beta-north,{}-02T10:00:00Z,EP,2,vm,300,fr-paris\n"
+    columns = "id,provider,time,subject,lot,item,quantity,region\n"
+    for month, warned in (("2016-04", False), ("2016-05", True)):
+        (tmp_path / "usage.csv").write_text(columns + row.format(month))
+        words = ["--contract", "contract.toml", "--usage", "usage.csv", "--out", "out"]
+        words = [str(tmp_path / word) if index % 2 else word for index, word in enumerate(words)]
+        done = CliRunner().invoke(app, ["bill", *words], prog_name="plafond")
+        assert done.exit_code == 0, done.output
+        said = " ".join(done.output.split())
+        assert ("provisional: 2/BETA is charged at 1.125 USD, the rate of 2016-04" in said) is warned
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert [each["month"] for each in summary["provisional_rates"]] == [month] * warned
+
+
 def test_the_rule_of_the_rate_alone_edits_no_price():
     day = date(2016, 3, 15)
     assert edited(IN_DOLLARS, contract(MONTHLY), "2/BETA", day) == []
@@ -144,6 +163,27 @@ def test_converted_charges_add_up_to_the_converted_price(quantities: list[Decima
         meter = total([meter, quantity])
     assert charged == price.amount(meter)
     assert abs(multiply(charged, Decimal("1.0920")) - price.in_currency(meter)) < Decimal("1e-11")
+
+
+@given(st.dictionaries(st.sampled_from(sorted(IN_DOLLARS.subjects)), QUANTITIES))
+def test_amounts_in_the_currency_are_shared_as_those_that_are_due(quantities: dict[str, Decimal]):
+    keys = {key("2016-05", subject): quantity for subject, quantity in quantities.items()}
+    due = settle(IN_DOLLARS, "2016-05", keys)
+    dollars = settle_in_currency(IN_DOLLARS, "2016-05", keys)
+    assert dollars.keys() == {line for line in due if line.item == "vm"}, "a fee is in the contract's currency"
+    assert all(
+        abs(multiply(due[line].amount, Decimal("1.125")) - amount) < Decimal("1e-9") for line, amount in dollars.items()
+    )
+    mine = [price_of(IN_DOLLARS, meter).in_currency(quantity) for meter, quantity in meters(keys).items()]
+    assert total(dollars.values()) == total(mine)
+
+
+def meters(keys: dict[ChargeKey, Decimal]) -> dict[MeterKey, Decimal]:
+    found: dict[MeterKey, Decimal] = {}
+    for each, quantity in keys.items():
+        meter = meter_of(IN_DOLLARS, each)
+        found[meter] = total([found.get(meter, ZERO), quantity])
+    return found
 
 
 def test_a_fee_is_on_what_is_converted_already():

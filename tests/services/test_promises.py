@@ -35,12 +35,12 @@ def contract() -> str:
     return CONTRACT
 
 
-def billed(pipeline: Pipeline, folder: Path, *more: bytes) -> Lines:
+def billed(pipeline: Pipeline, folder: Path, *more: bytes, until: str = MONTHS[-1]) -> Lines:
     (folder / "contract.toml").write_text(CONTRACT)
     (folder / "usage.jsonl").write_bytes(b"\n".join([*(each for sent in SENT.values() for each in sent), *more]))
     pipeline.json(
         "bill", "--contract", str(folder / "contract.toml"), "--usage", str(folder / "usage.jsonl"),
-        "--out", str(folder / "billed"),
+        "--out", str(folder / "billed"), "--until", until,
     )  # fmt: skip
     return lines(folder / "billed")
 
@@ -131,8 +131,11 @@ async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp
     assert await pipeline.audit() == []
 
 
-async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pipeline):
+async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pipeline, tmp_path: Path):
     invoices = {each.statement.institution: each.statement for each in await pipeline.close("2016-06")}
+    pipeline.command("statement", "2016-06", "--out", str(tmp_path / "closed"))
+    expected = billed(pipeline, tmp_path, LATE, until="2016-06")
+    assert lines(tmp_path / "closed") == {key: amount for key, amount in expected.items() if key[1] == "2016-06"}
     items = {(line.key.award, line.key.item, line.key.pool): line.amount for line in invoices["EP"].lines}
     assert items["2/ALPHA", "vm", ""] == 30
     assert items["2/ALPHA", "vm", "mail"] == 5, "half of what the pool reserved"
