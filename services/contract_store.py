@@ -12,7 +12,7 @@ import asyncpg
 
 from services.contract.load import load
 from services.contract.model import Contract
-from services.contract.money import ZERO, plain
+from services.contract.money import plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
 from services.contract.succession import Moved, converted, edited, moved, reserved_otherwise, vanished
@@ -35,7 +35,6 @@ select exists (select from rating.batch) or exists (select from invoicing.month 
 _CLOSED = "select month from invoicing.month where closed_at is not null order by month"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
 _PRICED_MONTHS = "select distinct award, tariff, month from rating.meter order by month, award, tariff"
-_AS_APPLIED = "the rate as applied: usage of that month was priced with it"
 _DELIVERED = "select distinct provider, award from rating.use order by provider, award"
 _LAST_RATED = """
 select max(time) from rating.usage join rating.use using (use_no)
@@ -124,7 +123,7 @@ async def _checked(connection: Connection, text: str) -> tuple[Contract, int | N
         return contract, None
     if row["file"] == text:
         return contract, row["version"]
-    problems = await _refusals(connection, _stored(row), contract)
+    problems = await _refusals(connection, await _with_reratings(connection, _stored(row)), contract)
     if problems:
         raise ContractError(problems)
     return contract, None
@@ -166,12 +165,13 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
             problems.append(Problem(f"tariffs[{award} {tariff}].prices", f"another {', '.join(changed)}", wanted))
     for award, tariff, month in await connection.fetch(_PRICED_MONTHS):
         problems += [
-            Problem(f"rates[{currency} {month}].rate", plain(after.rate(currency, month) or ZERO), _AS_APPLIED)
-            for currency in converted(before, after, award, tariff, month)
+            _other_rate(before, after, currency, month) for currency in converted(before, after, award, tariff, month)
         ]
     for (month,) in await connection.fetch(_CLOSED):
         problems += [
-            Problem(f"tariffs[{award}].reserved", f"something else reserved in {month}", "what was invoiced for it")
+            Problem(
+                f"tariffs[{award}].prices", f"something else that is due unused in {month}", "what was invoiced for it"
+            )
             for award in reserved_otherwise(before, replace(after, rerated=before.rerated), month)
         ]
     problems = list(dict.fromkeys(problems))
@@ -181,6 +181,16 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
             wanted = f"{award}: usage of {provider} was priced under it"
             problems.append(Problem(f"awards[{now.code}].providers", provider, wanted))
     return problems + [each for change in moved(before, after) if (each := await _rated_in(connection, before, change))]
+
+
+def _other_rate(before: Contract, after: Contract, currency: str, month: str) -> Problem:
+    old, new = before.rate(currency, month), after.rate(currency, month)
+    return Problem(
+        f"rates[{currency} {month}].rate",
+        plain(new.rate) if new else "nothing",
+        f"{plain(old.rate) if old else 'none'}, with which usage of that month was priced: "
+        f"`plafond rerate --month {month} --contract FILE --post` puts that right, and then the file can be applied",
+    )
 
 
 async def _rated_in(connection: Connection, before: Contract, change: Moved) -> Problem | None:

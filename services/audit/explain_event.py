@@ -148,6 +148,8 @@ async def _priced(connection: Connection, contract: Contract, event: asyncpg.Rec
         "currency": contract.currency,
         "currency_of_price": price.currency or contract.currency,
         "rate": price.rate,
+        "rate_of_month": price.rate_month,
+        "rate_is_provisional": price.is_provisional,
         "steps_before": [asdict(step) for step in price.steps(before)],
         "steps_after": [asdict(step) for step in price.steps(after)],
     }

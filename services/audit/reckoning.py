@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from services.audit.parts import Part, check, of_steps
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, reserved_meters
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, plain, subtract, total
 from services.contract.price import Price
@@ -26,7 +26,7 @@ from services.invoicing.settle import (
     meter_parts,
     owed,
     pool_weights,
-    reserving,
+    promising,
 )
 
 
@@ -71,7 +71,7 @@ def _metered(contract: Contract, key: ChargeKey, due: Mapping[ChargeKey, Share])
     price, meter = price_of(contract, key), meter_of(contract, key)
     uses = {each.subject: share.quantity for each, share in due.items() if _same_meter(contract, each, meter)}
     is_due_unused = False
-    if meter in reserved_meters(contract, key.month) and key.subject in (who := reserving(contract, meter, uses)):
+    if meter in promised_meters(contract, key.month) and key.subject in (who := promising(contract, meter, uses)):
         is_due_unused, uses = True, dict(who)
     reckon_price = price.due if is_due_unused else price.amount
     together = total(uses.values())
@@ -95,6 +95,8 @@ def _metered(contract: Contract, key: ChargeKey, due: Mapping[ChargeKey, Share])
         "indexed": [asdict(each) for each in price.indexed],
         "currency": price.currency,
         "rate": price.rate,
+        "rate_of_month": price.rate_month,
+        "rate_is_provisional": price.is_provisional,
         "minimum": price.minimum,
         "increment": price.increment,
         "quantity": together,

@@ -12,6 +12,7 @@ import duckdb
 import typer
 
 from services.commands.contract_file import contract_in
+from services.commands.rates_missing import warn_of_rates
 from services.contract.model import Contract
 from services.contract.money import plain, total
 from services.contract.months import first_day, month_of
@@ -39,6 +40,9 @@ def bill_command(
     usage: Annotated[list[str], typer.Option(help="A usage file; - is standard input. Repeatable.", metavar="FILE")],
     out: Annotated[Path, typer.Option(help="Where the statements go.", metavar="DIR")],
     month: Annotated[str | None, typer.Option(help="Write only this month's statements, like 2016-03.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Bill what is promised until this month, where usage ends before it.")
+    ] = None,
     form: Annotated[Format | None, typer.Option("--format", help="The files' form; else it is found out.")] = None,
     mapping: Annotated[
         Path | None, typer.Option("--map", help="For FOCUS and OpenDC files: what they don't say.", metavar="FILE")
@@ -47,7 +51,8 @@ def bill_command(
 ) -> None:
     """Price usage files under a contract and write statements, rejections and ceilings.
 
-    What was promised (reserved capacity, minimums, prepaid credit) is in it until the last month with usage.
+    What was promised (reserved capacity, minimums, prepaid credit) is in it until the last month with usage, or with
+    --until until a later one, as it would be if each month were closed.
 
     Usage comes as CSV, Parquet, JSON lines of CloudEvents, a cloud bill in FOCUS form, or an OpenDC trace; .gz and .zst
     too. All files are taken together: tiers and ceilings count everything, whatever --month writes. The folder then
@@ -57,6 +62,8 @@ def bill_command(
 
     `plafond bill --contract deploy/contracts/cloud-i.toml --usage march.csv --out bills`
 
+    `plafond bill --contract deploy/contracts/cloud-i.toml --usage march.csv --until 2016-12 --out bills`
+
     `zcat *.jsonl.gz | plafond bill --contract deploy/contracts/cloud-i.toml --usage - --month 2016-03 --out bills`
 
     `plafond bill --contract deploy/contracts/cloud-i.toml --usage deploy/usage/bitbrains_small_trace.parquet
@@ -64,10 +71,11 @@ def bill_command(
     """
     agreed = contract_in(contract)
     _refuse_month(agreed, month)
+    _refuse_month(agreed, until)
     try:
         with workplace() as place, _progress() as report:
             read = read_usage(place, usage, form, read_mapping(mapping) if mapping else None, report)
-            made = bill(agreed, read, datetime.now(UTC), report)
+            made = bill(agreed, read, datetime.now(UTC), report, until or "")
             made, left_out = _of_month(made, month)
             report("writing")
             files, gone = write(out, agreed, read, made)
@@ -112,6 +120,7 @@ def _warn(made: Bill, left_out: list[str]) -> None:
     """Say on standard error what a reader of the tables would miss."""
     if left_out:
         errors.print(f"not written, as --month asks: the statements of {', '.join(left_out)}", highlight=False)
+    warn_of_rates(made.provisional)
     for key, quantity in made.below_zero():
         what = f"{key.subject} {key.item} of {key.month} under {key.award}"
         errors.print(

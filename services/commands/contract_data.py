@@ -84,8 +84,10 @@ def _tariff(tariff: Tariff) -> dict[str, Any]:
             "free": price.free,
             "percent_of_list": price.percent_of_list,
             "currency": price.currency,
+            "rate": None if price.currency is None else "latest" if price.latest_rate else "month",
             "minimum": price.minimum,
             "increment": price.increment,
+            "fee_when_unused": sorted(price.fee_payers),
             "reserved": [{"payer": payer, **asdict(each)} for payer, each in price.reserved.items()],
             **asdict(price.model),  # type: ignore[call-overload]
         }
@@ -182,7 +184,17 @@ def _print_prices(contract: Contract) -> None:
     ]  # fmt: skip
     for code, tariffs in contract.tariffs_by_award.items():
         for tariff in tariffs:
-            show(list(_price_rows(contract, tariff)), columns, title=f"\nPrices of {code} from {tariff.valid_from}")
+            title = f"\nPrices of {code} from {tariff.valid_from}{_conversion(tariff)}"
+            show(list(_price_rows(contract, tariff)), columns, title=title)
+
+
+def _conversion(tariff: Tariff) -> str:
+    """Say at which rate a tariff in another currency is converted."""
+    found = {(price.currency, price.latest_rate) for price in tariff.prices.values() if price.currency}
+    return "".join(
+        f", in {currency} at {'the latest rate given' if is_latest else 'the rate of the month of use'}"
+        for currency, is_latest in found
+    )
 
 
 def _price_rows(contract: Contract, tariff: Tariff) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
+from services.contract.charges import ProvisionalRate
 from services.contract.model import Contract
 from services.contract.money import plain, subtract, total
 from services.contract.months import first_day
@@ -16,6 +18,7 @@ from services.contract_store import StoredContract, newest
 from services.invoicing.ceilings import Standing
 from services.invoicing.close import CloseError, Invoice, close_month
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
+from services.invoicing.provisional import provisional
 from services.invoicing.read import ceilings_of, statements_of
 from services.output import Column, JsonOption, console, counted, euros, fail, grouped, print_json, show
 from services.postgres import Connection
@@ -34,7 +37,8 @@ LINE_COLUMNS = [
     Column("line", "line", right=True), Column("award", "award", whole=True), Column("item", "item", whole=True),
     Column("department", "dept"), Column("pool", "pool"), Column("used", "of month", whole=True),
     Column("tariff", "prices of", whole=True), Column("quantity", "quantity", right=True),
-    Column("unit", "unit", cut=True), Column("amount", "amount", right=True),
+    Column("unit", "unit", cut=True), Column("price_amount", "in currency", right=True),
+    Column("price_currency", ""), Column("rate", "rate", right=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
     Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
@@ -75,10 +79,15 @@ def statement_command(
     """
     _check(month)
 
-    async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Invoice]]:
-        return stored.contract, await statements_of(connection, stored.contract, month)
+    async def work(
+        connection: Connection, stored: StoredContract
+    ) -> tuple[Contract, list[Invoice], list[ProvisionalRate]]:
+        invoices = await statements_of(connection, stored.contract, month)
+        is_issued = any(each.number for each in invoices)
+        return stored.contract, invoices, [] if is_issued else await provisional(connection, stored.contract, month)
 
-    contract, invoices = _with_contract(database_url, work)
+    contract, invoices, rates = _with_contract(database_url, work)
+    warn_of_rates(rates)
     if institution is not None:
         if institution not in contract.institutions:
             fail(f"the contract knows no institution {institution!r}")
@@ -193,6 +202,7 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         rows = [
             line_row(contract, each.statement, line)
             | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
+            | {"price_amount": euros(line.conversion.amount) if line.conversion else ""}
             | {"used": line.key.month if line.key.month != month else "", "line": str(number)}
             for number, line in enumerate(each.statement.lines, start=1)
         ]

@@ -15,10 +15,10 @@ import typer
 from services.commands.contract_file import contract_in
 from services.commands.steps import show_steps
 from services.contract.model import Award, Contract, Tariff
-from services.contract.money import ZERO, add, plain
+from services.contract.money import ZERO, add, plain, subtract
 from services.contract.months import midnight, month_of
 from services.contract.price import Price
-from services.contract.problems import Problem
+from services.contract.problems import Problem, one_of
 from services.contract.reading import Section
 from services.contract.tariff import Step, charge
 from services.contract.tariff.reserved import EVERYONE
@@ -31,7 +31,9 @@ from services.reasons import Refusal
 def price_command(
     contract: Annotated[Path | None, typer.Option(help="The contract file.", metavar="FILE")] = None,
     award: Annotated[str | None, typer.Option(help="With --contract: lot and supplier, like 2/CTA.")] = None,
-    item: Annotated[str | None, typer.Option(help="With --contract: the item's code.")] = None,
+    item: Annotated[
+        str | None, typer.Option(help="The item's code; with --tariff the file's name, if nothing is said.")
+    ] = None,
     tariff: Annotated[
         Path | None, typer.Option(help="Instead of a contract: a file with one item's price.", metavar="FILE")
     ] = None,
@@ -73,7 +75,15 @@ def price_command(
         fail("give a --contract or a --tariff", 2)
     if (quantity is None) == (meters is None):
         fail("give a --quantity or --meters", 2)
-    price, about = _chosen(contract, tariff, award, item, day.date() if day else None)
+    if contract is not None and (award is None or item is None):
+        fail("with --contract, give the --award and the --item", 2)
+    agreed = contract_in(contract) if contract is not None else None
+    price, about = _chosen(agreed, tariff, award, item, day.date() if day else None)
+    if agreed is not None and payer is not None and payer not in {*agreed.subjects, EVERYONE}:
+        fail(
+            f"--payer: found {payer!r}; wanted {one_of(agreed.subjects, 'institutions, departments and pools', payer)}",
+            2,
+        )
     price = _of_payer(price, payer)
     if meters is not None:
         _price_meters(price, meters, as_json=as_json)
@@ -86,15 +96,15 @@ def price_command(
 
 
 def _chosen(
-    contract: Path | None, tariff: Path | None, award: str | None, item: str | None, day: date | None
+    contract: Contract | None, tariff: Path | None, award: str | None, item: str | None, day: date | None
 ) -> tuple[Price, dict[str, Any]]:
     """Return the price in a file, or an item's in a contract and what that says around it."""
     if tariff is not None:
-        return _of_a_month(_price_in(tariff), day), {}
+        return _of_a_month(_price_in(tariff, item or tariff.stem), day), {}
     assert contract is not None, "one of them is given"
-    if award is None or item is None:
-        fail("with --contract, give the --award and the --item", 2)
-    return _agreed(contract_in(contract), award, item, day)
+    assert award is not None, "as the item, with a contract"
+    assert item is not None, "as the award, with a contract"
+    return _agreed(contract, award, item, day)
 
 
 def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _priced(price: Price, quantity: Decimal, before: Decimal) -> dict[str, Any]:
         "after": after,
         "steps_before": _rows(price.steps(before)) if before else [],
         "steps": _rows(price.steps(after)),
-        "due_unused": price.reservation.unused(after) if price.reservation else ZERO,
+        "due_unused": subtract(price.due(after), price.amount(after)),
     }
 
 
@@ -128,11 +138,16 @@ def _show(found: dict[str, Any]) -> None:
         f"\n{plain(found['quantity'])} {unit} cost {plain(found['amount'])} {currency}".rstrip(),
         style="bold", highlight=False,
     )  # fmt: skip
-
+    if converted := found.get("conversion"):
+        provisional = ", provisionally: the month has none of its own yet" if converted["provisional"] else ""
+        console.print(
+            f"converted at {plain(converted['rate'])} {converted['currency']} for 1 {currency}, "
+            f"the rate of {converted['of_month']}{provisional}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if found["due_unused"]:
         console.print(
-            f"for what is reserved and unused, {plain(found['due_unused'])} {currency}".rstrip()
-            + " are due at the close",
+            f"for what is due unused, {plain(found['due_unused'])} {currency}".rstrip() + " are due at the close",
             highlight=False,
         )
 
@@ -153,6 +168,11 @@ def _write_meters(price: Price, file: TextIO, name: str, *, as_json: bool) -> No
     reader = csv.DictReader(file, strict=True)
     if reader.fieldnames is None or "quantity" not in reader.fieldnames:
         fail(f"{name}: no column quantity; wanted quantity, and maybe before and others")
+    again = sorted({each for each in reader.fieldnames if reader.fieldnames.count(each) > 1})
+    if again:
+        fail(f"{name}: more than one column {', '.join(again)}; wanted each only once")
+    if "amount" in reader.fieldnames:
+        fail(f"{name}: a column amount, which is what is added; wanted another name for it")
     rows = list(_meters(price, reader, name))
     if as_json:
         print_json(rows)
@@ -172,14 +192,19 @@ def _meters(price: Price, reader: "csv.DictReader[str]", name: str) -> Iterator[
         yield {**row, "amount": plain(charge(price, before, after))}
 
 
-def _price_in(path: Path) -> Price:
+def _price_in(path: Path, item: str) -> Price:
     """Read a file with one item's price; every mistake in it is shown."""
     try:
         table = tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except (OSError, ValueError, RecursionError) as error:
         fail(f"{path}: can't be read: {error}")
     problems: list[Problem] = []
-    price = read_price(Section(table, "", problems), path.stem)
+    if headers := [key for key, value in table.items() if isinstance(value, dict) or key in {"awards", "tariffs"}]:
+        fail(
+            f"{path}: found the table {headers[0]!r}; wanted the keys of one item's price alone, without a header: "
+            "model = ... and what else stands below its [tariffs.prices.ITEM] in a contract"
+        )
+    price = read_price(Section(table, "", problems), item)
     if problems or price is None:
         fail("\n".join(f"{path}: {problem}" for problem in problems))
     return price
@@ -190,10 +215,11 @@ def _of_a_month(price: Price, day: date | None) -> Price:
 
 
 def _of_payer(price: Price, payer: str | None) -> Price:
-    """Return the price on a payer's meter; where only one has something reserved, it is that one's."""
-    if payer is None and len(price.reserved) > 1:
-        fail(f"something is reserved for {', '.join(price.reserved)}: say whose use it is with --payer", 2)
-    return price.on_meter(next(iter(price.reserved), EVERYONE) if payer is None else payer)
+    """Return the price on a payer's meter; where only one owes something unused, it is that one's."""
+    payers = sorted({*price.reserved, *price.fee_payers})
+    if payer is None and len(payers) > 1:
+        fail(f"something is due unused by {', '.join(payers)}: say whose use it is with --payer", 2)
+    return price.on_meter((payers or [EVERYONE])[0] if payer is None else payer)
 
 
 def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:
@@ -210,7 +236,13 @@ def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tupl
         "tariff": tariff.valid_from,
     }
     price, month = tariff.prices[item], month_of(when)
-    return price.in_month(month, contract.rate(price.currency, month)), about
+    rate = contract.rate(price.currency, month)
+    priced = price.in_month(month, rate)
+    if rate is not None:
+        about["conversion"] = {
+            "currency": price.currency, "rate": rate.rate, "of_month": rate.month, "provisional": priced.is_provisional,
+        }  # fmt: skip
+    return priced, about
 
 
 def _rows(steps: list[Step]) -> list[dict[str, Any]]:

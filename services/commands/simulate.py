@@ -35,8 +35,9 @@ def simulate_command(
 ) -> None:
     """Price past usage under another contract (other prices, another offer, other splits) beside what it costs.
 
-    Nothing is posted. Minimums and prepaid credit count where their time begins in these months. Exit status 1: for
-    some usage the other contract has no price; it is named, and left out there.
+    Nothing is posted. Minimums and prepaid credit count as if each contract had been in force from its first day, with
+    what earlier months used and drew. Exit status 1: for some usage the other contract has no price; it is named, and
+    left out there.
 
     Examples:
 
@@ -63,7 +64,7 @@ def simulate_command(
     else:
         _show(agreed, made, f"{first} to {months[-1]}" if len(months) > 1 else first)
     for each in made.unpriced:
-        what = f"{plain(each.quantity)} of {each.item} by {each.subject}"
+        what = f"{plain(each.quantity)} of {each.item} by {each.subject} in {each.month}"
         errors.print(f"no price under {each.award}: {what}", style="red", markup=False, highlight=False)
     if made.unpriced:
         raise typer.Exit(1)
@@ -98,7 +99,13 @@ def _as_data(contract: Contract, made: Simulation) -> dict[str, Any]:
             for month, institution in [key]
         ],
         "unpriced": [
-            {"award": each.award, "item": each.item, "subject": each.subject, "quantity": each.quantity}
+            {
+                "month": each.month,
+                "award": each.award,
+                "item": each.item,
+                "subject": each.subject,
+                "quantity": each.quantity,
+            }
             for each in made.unpriced
         ],
     }

@@ -14,3 +14,10 @@ def show_steps(steps: Sequence[Mapping[str, Any]], *, title: str) -> None:
     """Print steps, with the supplier's list prices where they are others."""
     listed = [_LISTED] if any(step["listed"] is not None for step in steps) else []
     show(steps, [*_WHAT, *listed, *_PRICE], title=title)
+
+
+def provisionally(price: Mapping[str, Any]) -> str:
+    """Return what is to be said behind a rate that is not yet that of its month."""
+    if not price["rate_is_provisional"]:
+        return ""
+    return f", provisionally: the rate of {price['rate_of_month']}, until the month has one"

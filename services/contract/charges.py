@@ -4,10 +4,13 @@ A `ChargeKey` is one subject's use of one item under one tariff in one month: th
 charged. A `MeterKey` is what runs up together to reach the tiers: all charge keys of one scope.
 """
 
+from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.model import Contract, payer
+from services.contract.money import plain
 from services.contract.months import first_day, midnight
 from services.contract.price import Price, Scope
 from services.contract.tariff.reserved import EVERYONE
@@ -36,7 +39,7 @@ class MeterKey(NamedTuple):
 def price_of(contract: Contract, key: ChargeKey | MeterKey) -> Price:
     """Return the price that a key falls under, as it is in its month; raises KeyError when the contract has none."""
     price = price_of_item(contract, key)
-    if not price.reserved:
+    if not price.is_promised:
         return price
     return price.on_meter(key.scope if isinstance(key, MeterKey) else _scope(price, key.subject))
 
@@ -46,8 +49,8 @@ def meter_of(contract: Contract, key: ChargeKey) -> MeterKey:
     return MeterKey(key.award, key.item, key.month, key.tariff, _scope(price_of_item(contract, key), key.subject))
 
 
-def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
-    """Return the meters of which something is reserved in a month, used or not."""
+def promised_meters(contract: Contract, month: str) -> list[MeterKey]:
+    """Return the meters on which something is due in a month, used or not: what is reserved, or a fee."""
     begins = midnight(first_day(month), contract.zone)
     if not contract.covers(begins):
         return []
@@ -58,7 +61,37 @@ def reserved_meters(contract: Contract, month: str) -> list[MeterKey]:
         for tariff in tariffs
         for item in tariff.prices
     ]
-    return [each._replace(scope=scope) for each in items for scope in price_of_item(contract, each).reserved]
+    return [
+        each._replace(scope=scope)
+        for each in items
+        for scope in sorted(price_of_item(contract, each).promised_by(contract.institutions))
+    ]
+
+
+class ProvisionalRate(NamedTuple):
+    """A month of an award in whose currency it has no rate yet, so that the `rate` of an earlier one, `of`, holds."""
+
+    award: str
+    month: str
+    currency: str
+    of: str
+    rate: Decimal
+
+    def __str__(self) -> str:
+        return (
+            f"{self.award} is charged at {plain(self.rate)} {self.currency}, the rate of {self.of}: "
+            f"the contract has none for {self.month} yet"
+        )
+
+
+def provisional_rates(contract: Contract, keys: Iterable[ChargeKey | MeterKey]) -> list[ProvisionalRate]:
+    """Return the rates among those of some keys that are not the month's own, though the tariff says so."""
+    found = set()
+    for key in keys:
+        price = price_of_item(contract, key)
+        if price.is_provisional and price.currency and price.rate_month and price.rate is not None:
+            found.add(ProvisionalRate(key.award, key.month, price.currency, price.rate_month, price.rate))
+    return sorted(found)
 
 
 def price_of_item(contract: Contract, key: ChargeKey | MeterKey) -> Price:

@@ -9,17 +9,17 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from services.contract.commitments import Minimum, Prepaid
-from services.contract.model import AllocationKey, Award, Contract, Phase
+from services.contract.model import AllocationKey, Award, Contract, Phase, Tariff
 from services.contract.money import plain, total
-from services.contract.months import month_of
-from services.contract.price import Scope
+from services.contract.months import month_of, months_between
+from services.contract.price import Price, Scope
 from services.contract.problems import Problem, one_of
 from services.contract.tariff.reserved import EVERYONE
 
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _reserved, _committed, _rates, _pools)
+    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _promised, _committed, _rates, _pools)
     return [problem for rule in rules for problem in rule(contract)]
 
 
@@ -152,32 +152,36 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
             )
 
 
-def _reserved(contract: Contract) -> Iterator[Problem]:
-    """What is reserved is so by those who run up the meter, and for whole months."""
-    payers = {*contract.institutions, *(f"pool/{code}" for code in contract.pools)}
-    ends: dict[tuple[str, date], date] = {}
-    for tariffs in contract.tariffs_by_award.values():
-        ends |= {(tariff.award, tariff.valid_from): then.valid_from for tariff, then in pairwise(tariffs)}
+def _promised(contract: Contract) -> Iterator[Problem]:
+    """What is due unused is owed by those who run up the meter, and for whole months."""
+    ends = _last_days(contract)
     for tariff in contract.tariffs:
         place = f"tariffs[{tariff.award} {tariff.valid_from}]"
-        priced = {item: price for item, price in tariff.prices.items() if price.reserved}
-        for item, price in priced.items():
-            known = contract.subjects if price.scope is Scope.DEPARTMENT else payers
-            what = (
-                "institutions, departments and pools" if price.scope is Scope.DEPARTMENT else "institutions and pools"
-            )
-            for name in sorted(price.reserved.keys() - known - {EVERYONE}):
-                yield Problem(
-                    f"{place}.prices[{item}].reserved[{name}].payer", repr(name), one_of(sorted(known), what, name)
-                )
-        day = ends.get((tariff.award, tariff.valid_from))
+        for item, price in tariff.prices.items():
+            yield from _unknown_payers(contract, price, f"{place}.prices[{item}]")
+        promised = sorted(item for item, price in tariff.prices.items() if price.is_promised)
+        last = ends.get((tariff.award, tariff.valid_from))
+        day = last + timedelta(days=1) if last else None
         for begins, what in ((tariff.valid_from, "begins"), (day, "is followed by another")):
-            if priced and begins and begins != date.min and begins.day != 1:
+            if promised and begins and begins != date.min and begins.day != 1:
+                key = "reserved" if tariff.prices[promised[0]].reserved else "fee_when_unused"
                 yield Problem(
-                    f"{place}.prices[{min(priced)}].reserved",
+                    f"{place}.prices[{promised[0]}].{key}",
                     f"a part of a month: the tariff {what} on {begins}",
                     "a tariff for whole months, from the first of one to the last of another",
                 )
+
+
+def _unknown_payers(contract: Contract, price: Price, place: str) -> Iterator[Problem]:
+    by_department = price.scope is Scope.DEPARTMENT
+    payers = {*contract.institutions, *(f"pool/{code}" for code in contract.pools)}
+    known = contract.subjects if by_department else payers
+    what = "institutions, departments and pools" if by_department else "institutions and pools"
+    named = [(f"{place}.reserved[{name}].payer", name) for name in price.reserved]
+    named += [(f"{place}.fee_when_unused", name) for name in price.fee_payers]
+    for where, name in sorted(named):
+        if name not in known and name != EVERYONE:
+            yield Problem(where, repr(name), one_of(sorted(known), what, name))
 
 
 def _committed(contract: Contract) -> Iterator[Problem]:
@@ -195,21 +199,50 @@ def _committed(contract: Contract) -> Iterator[Problem]:
 
 
 def _rates(contract: Contract) -> Iterator[Problem]:
-    """What is priced in another currency has a rate from its first month on."""
+    """What is priced in another currency has a rate from its first month on, and none between two is missing."""
     for code, month in contract.rates:
         if code == contract.currency:
             yield Problem(f"rates[{code} {month}].currency", repr(code), "another one than the contract's own")
+    ends = _last_days(contract)
     for tariff in contract.tariffs:
-        if tariff.valid_from == date.min:
-            continue
-        month = month_of(tariff.valid_from)
-        for currency in sorted({each.currency for each in tariff.prices.values() if each.currency}):
-            if contract.rate(currency, month) is None:
-                yield Problem(
-                    f"tariffs[{tariff.award} {tariff.valid_from}].currency",
-                    f"{currency!r}, for which there is no rate in {month}",
-                    f'one of [[rates]] with currency = "{currency}" for {month} or before',
-                )
+        if tariff.valid_from != date.min:
+            last = ends.get((tariff.award, tariff.valid_from), date.max)
+            for currency, is_latest in sorted(
+                {(each.currency or "", each.latest_rate) for each in tariff.prices.values()}
+            ):
+                if currency and (missing := _missing_rate(contract, tariff, last, currency, is_latest=is_latest)):
+                    yield missing
+
+
+def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str, *, is_latest: bool) -> Problem | None:
+    place, month = f"tariffs[{tariff.award} {tariff.valid_from}].currency", month_of(tariff.valid_from)
+    given = sorted(since for code, since in contract.rates if code == currency)
+    if contract.rate(currency, month) is None:
+        return Problem(
+            place,
+            f"{currency!r}, for which there is no rate in {month}",
+            f'one of [[rates]] with currency = "{currency}" for {month} or before',
+        )
+    if is_latest or month > given[-1]:
+        return None
+    missing = [each for each in months_between(month, min(given[-1], month_of(last))) if each not in given]
+    if not missing:
+        return None
+    return Problem(
+        place,
+        f"{currency!r}, which has a rate for {given[-1]} and none for {', '.join(missing)}",
+        'one of [[rates]] for each month, or rate = "latest" in the tariff: then the last one holds',
+    )
+
+
+def _last_days(contract: Contract) -> dict[tuple[str, date], date]:
+    """Return each tariff's last day that another one follows, by its award and first day."""
+    return {
+        (tariff.award, tariff.valid_from): then.valid_from - timedelta(days=1)
+        for tariffs in contract.tariffs_by_award.values()
+        for tariff, then in pairwise(tariffs)
+        if then.valid_from > date.min
+    }
 
 
 def _pools(contract: Contract) -> Iterator[Problem]:

@@ -34,11 +34,17 @@ class Minimum:
 
     def months(self, month: str) -> list[str]:
         """Return the months of the period that ends with a month; none where none does, nor one that is cut short."""
+        period = self.period_of(month)
+        return period if period and period[-1] == month else []
+
+    def period_of(self, month: str) -> list[str]:
+        """Return the months of the period that a month is in; none where it is in none, or in one that is cut short."""
         every = months_between(month_of(self.starts), month_of(self.ends - timedelta(days=1)))
-        if month not in every or (every.index(month) + 1) % self.period:
+        if month not in every:
             return []
-        last = every.index(month) + 1
-        return every[last - self.period : last]
+        first = every.index(month) // self.period * self.period
+        period = every[first : first + self.period]
+        return period if len(period) == self.period else []
 
 
 @dataclass(frozen=True, slots=True)

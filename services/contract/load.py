@@ -28,7 +28,7 @@ from services.contract.model import (
     Region,
     Supplier,
 )
-from services.contract.money import CURRENCY_DIGITS, PRICE_DIGITS
+from services.contract.money import PRICE_DIGITS
 from services.contract.problems import Problem, one_of, show
 from services.contract.reading import COUNTRY_PATTERN, MONEY_MAX, Section
 from services.contract.tariff.tariffs import read_tariffs
@@ -90,7 +90,7 @@ def _read(document: Section) -> Contract:
     known = [code for code, award in awards.items() if award.lot and award.supplier]
     members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
     members |= set(institutions)
-    currency = head.choice("currency", sorted(CURRENCY_DIGITS)) or "EUR"
+    currency = head.currency("currency") or "EUR"
     phases = _phases(document)
     life = [phases[0].starts, phases[-1].ends] if phases else []
     contract = Contract(
@@ -221,7 +221,7 @@ def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
     """Read [[rates]]: by currency and the first month it is for."""
     rates: dict[tuple[str, str], Decimal] = {}
     for section in document.tables("rates", label="currency month"):
-        currency, month = section.choice("currency", sorted(CURRENCY_DIGITS)), section.month("month")
+        currency, month = section.currency("currency"), section.month("month")
         rate = section.number("rate", PRICE_DIGITS, Decimal("0.000001"), RATE_MAX)
         section.done()
         if (currency, month) in rates:
@@ -233,8 +233,8 @@ def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
 
 def _parts(section: Section, items: Collection[str]) -> dict[str, Decimal]:
     """Read of what one unit of an item can be made up, which must be items themselves."""
-    if (item := section.table.get("item")) not in items:
-        section.problem("item", show(item), one_of(items, "items", str(item)))
+    if isinstance(item := section.table.get("item"), str) and item not in items:
+        section.problem("item", show(item), one_of(items, "items", item))
     parts = section.child("parts")
     if parts is None:
         return {}

@@ -14,9 +14,9 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from services.contract.commitments import Minimum, Prepaid
-from services.contract.money import CURRENCY_DIGITS
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
-from services.contract.price import Price
+from services.contract.price import Price, Rate
 from services.contract.tariff.percentage import Rounds
 
 
@@ -282,10 +282,10 @@ class Contract:
             each.valid_from == valid_from and item in each.prices for each in self.tariffs_by_award.get(award, ())
         )
 
-    def rate(self, currency: str | None, month: str) -> Decimal | None:
+    def rate(self, currency: str | None, month: str) -> Rate | None:
         """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""
         months = [since for code, since in self.rates if code == currency and since <= month]
-        return self.rates[currency, max(months)] if currency and months else None
+        return Rate(self.rates[currency, max(months)], max(months)) if currency and months else None
 
 
 def payer(subject: str) -> str:

@@ -27,9 +27,6 @@ EXACT = decimal.Context(
 )
 _ROUNDING = decimal.Context(prec=200)
 
-CURRENCY_DIGITS = {"EUR": 2, "USD": 2, "GBP": 2, "CHF": 2, "SEK": 2, "DKK": 2, "PLN": 2, "JPY": 0, "HUF": 2}
-"""Minor-unit digits by currency (ISO 4217, table A.1)."""
-
 
 def add(left: Decimal, right: Decimal) -> Decimal:
     """Return the exact sum."""

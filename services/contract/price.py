@@ -4,12 +4,12 @@ Law: like a charge model's, the price of a cumulative quantity is pure, and noth
 it, whatever is reserved or free; only what was reserved and is unused is due besides, at the close.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from services.contract.money import (
     HUNDRED,
@@ -22,6 +22,7 @@ from services.contract.money import (
     round_half_up,
     started,
     subtract,
+    total,
 )
 from services.contract.tariff import ChargeModel, Monthly, Step
 from services.contract.tariff.reserved import EVERYONE, Reserved
@@ -33,6 +34,13 @@ class Scope(StrEnum):
     INSTITUTION = "institution"
     DEPARTMENT = "department"
     CONTRACT = "contract"
+
+
+class Rate(NamedTuple):
+    """How much of a currency one unit of the contract's buys, and the month that the rate was given for."""
+
+    rate: Decimal
+    month: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,14 @@ class Price:
     """One item's price in a tariff: a charge model, and what goes before it.
 
     `reserved` says who has reserved how much of it, and `reservation` what is on the meter in hand: its first units.
+    `fee_payers` owe the first tier's fee even where it is not entered; it is `unused_fee` if that is so on this meter.
     The next `free` units of a month cost nothing. The model's prices are `percent_of_list` per cent of the supplier's
     list, changed by what it was `indexed` by, worked in already; `listed` is the price without these, where there are
     any: they say how a price came about and make it no other. Prices are in `currency`, the contract's where that is
-    None; `rate` is how much of it a unit of the contract's currency buys, and known once the month is. An event is
-    billed for at least the `minimum`, and for whole `increment`s, where they are not zero.
+    None; `rate` is how much of it a unit of the contract's currency buys, and known once the month is: that of
+    `rate_month`. With `latest_rate` the last one given holds; else each month has its own, and any other is
+    provisional. That changes no amount by itself, so prices that differ in it alone are equal. An event is billed for
+    at least the `minimum`, and for whole `increment`s, where they are not zero.
     """
 
     item: str
@@ -62,19 +73,37 @@ class Price:
     percent_of_list: Decimal = HUNDRED
     currency: str | None = None
     rate: Decimal | None = None
+    rate_month: str | None = None
+    is_provisional: bool = False
+    latest_rate: bool = field(default=False, compare=False)
     minimum: Decimal = ZERO
     increment: Decimal = ZERO
     reserved: Mapping[str, Reserved] = field(default_factory=dict)
     reservation: Reserved | None = None
     indexed: tuple[Indexed, ...] = field(default=(), compare=False)
     listed: "Price | None" = field(default=None, compare=False)
+    fee_payers: frozenset[str] = frozenset()
+    first_fee: Decimal = ZERO
+    unused_fee: Decimal = ZERO
+
+    @property
+    def is_promised(self) -> bool:
+        """Tell whether something is due for it on some meters even if it is not used."""
+        return bool(self.reserved or self.fee_payers)
+
+    def promised_by(self, institutions: Iterable[str]) -> set[str]:
+        """Return the scopes of the meters on which something is due even if it is not used."""
+        each = self.scope is Scope.INSTITUTION and EVERYONE in self.fee_payers
+        return {*self.reserved, *(institutions if each else self.fee_payers)}
 
     def on_meter(self, scope: str) -> Self:
-        """Return the price as it is on the meter of a scope, with what is reserved there."""
-        if not self.reserved:
+        """Return the price as it is on the meter of a scope, with what is reserved or due unused there."""
+        if not self.is_promised:
             return self
+        owes = scope in self.fee_payers or (EVERYONE in self.fee_payers and not scope.startswith("pool/"))
         listed = self.listed.on_meter(scope) if self.listed else None
-        return replace(self, reservation=self.reserved.get(scope), listed=listed)
+        reservation = self.reserved.get(scope)
+        return replace(self, reservation=reservation, unused_fee=self.first_fee if owes else ZERO, listed=listed)
 
     def billed(self, quantity: Decimal) -> Decimal:
         """Return for how much of the item an event of some quantity is billed; what is taken back, as its opposite."""
@@ -83,13 +112,17 @@ class Price:
             size = multiply(started(size, self.increment), self.increment)
         return max(size, self.minimum).copy_sign(quantity) if quantity else quantity
 
-    def in_month(self, month: str, rate: Decimal | None = None) -> Self:
+    def in_month(self, month: str, rate: Rate | None = None) -> Self:
         """Return the price as it is in a month like 2016-02, in which its currency has a rate."""
         model = self.model.in_month(month) if isinstance(self.model, Monthly) else self.model
         if model is self.model and rate is None:
             return self
         listed = self.listed.in_month(month) if self.listed else None
-        return replace(self, model=model, rate=rate, listed=listed)
+        price = replace(self, model=model, listed=listed)
+        if rate is None:
+            return price
+        is_provisional = rate.month != month and not self.latest_rate
+        return replace(price, rate=rate.rate, rate_month=rate.month, is_provisional=is_provisional)
 
     def amount(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the contract's currency; nothing costs nothing.
@@ -99,9 +132,15 @@ class Price:
         return self._converted(self.in_currency(quantity))
 
     def due(self, quantity: Decimal) -> Decimal:
-        """Return what a month's quantity comes to at the close: its price, and what was reserved and is unused."""
+        """Return what a month's quantity comes to at the close: its price, and what is due of it unused."""
+        return self._converted(self.due_in_currency(quantity))
+
+    def due_in_currency(self, quantity: Decimal) -> Decimal:
+        """Return what is due at the close in the price's own currency, exact."""
         unused = self.reservation.unused(quantity) if self.reservation else ZERO
-        return self._converted(add(self.in_currency(quantity), unused))
+        rest = subtract(quantity, self.reservation.used(quantity)) if self.reservation else quantity
+        fee = self.unused_fee if rest <= self.free else ZERO
+        return total([self.in_currency(quantity), unused, fee])
 
     def in_currency(self, quantity: Decimal) -> Decimal:
         """Return the price of a cumulative quantity in the price's own currency, exact."""
@@ -139,7 +178,9 @@ class Price:
             f"; {plain(each.quantity)} reserved{f' for {payer}' if payer != EVERYONE else ''} at {plain(each.price)}"
             for payer, each in self.reserved.items()
         )
-        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}"
+        payers = ", ".join(sorted(self.fee_payers - {EVERYONE}))
+        fee = f"; fee due even if unused{f' by {payers}' if payers else ''}" if self.fee_payers else ""
+        return f"{free}{self.model.brief()}{currency}{listed}{least}{parts}{reserved}{fee}"
 
     def _converted(self, amount: Decimal) -> Decimal:
         if self.currency is None:

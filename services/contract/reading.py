@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import (
     HUNDRED,
     HUNDREDTH,
@@ -100,6 +101,13 @@ class Section:
             self.problem(key, show(value), form)
             return None
         return str(value)
+
+    def currency(self, key: str, *, default: str | None = None) -> str | None:
+        """Return a currency's code (ISO 4217)."""
+        if default is not None and key not in self.table:
+            self._seen.add(key)
+            return default
+        return self.reference(key, CURRENCY_DIGITS, "currencies of ISO 4217")
 
     def reference(self, key: str, known: Collection[str], what: str) -> str | None:
         """Return a code that is defined elsewhere: one of `known`, which are called `what`."""

@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
-from services.contract.charges import MeterKey, price_of, reserved_meters
+from services.contract.charges import MeterKey, price_of, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO
 from services.contract.price import Price
@@ -61,28 +61,31 @@ def moved(before: Contract, after: Contract) -> list[Moved]:
 def edited(before: Contract, after: Contract, award: str, tariff: date) -> list[str]:
     """Return the items whose price in a tariff is gone or another, and added ones that make something due for the past.
 
-    Those are fees, which are on what was charged before, and items of which something is reserved.
+    Those are fees, which are on what was charged before, and items of which something is due unused.
 
     Other prices that were added are none of them.
     """
     known, prices = _prices(before, award, tariff), _prices(after, award, tariff)
     fees = {fee.item for each in after.fees.get((award, tariff.isoformat()), ()) for fee in each}
     changed = [item for item, price in known.items() if prices.get(item) != price]
-    reserved = {item for item, price in prices.items() if price.reserved}
+    reserved = {item for item, price in prices.items() if price.is_promised}
     return changed + sorted((fees | reserved) - known.keys())
 
 
 def reserved_otherwise(before: Contract, after: Contract, month: str) -> list[str]:
-    """Return the awards of which something else was reserved in a month, or at another price."""
+    """Return the awards to which something else was due unused in a month, reserved or as a fee."""
     old, new = _reserved(before, month), _reserved(after, month)
     return sorted({meter.award for meter in old.keys() | new.keys() if old.get(meter) != new.get(meter)})
 
 
 def converted(before: Contract, after: Contract, award: str, tariff: date, month: str) -> list[str]:
-    """Return the currencies in which a tariff has prices and whose rate in a month is another."""
+    """Return the currencies in which a tariff has prices and whose rate in a month is another.
+
+    What a re-rating put right is priced at its file's rate, which the contract may then have, too.
+    """
     prices = _prices(before, award, tariff).values()
     currencies = sorted({price.currency for price in prices if price.currency})
-    return [each for each in currencies if before.rate(each, month) != after.rate(each, month)]
+    return [each for each in currencies if not _same_rate(before, after, award, each, month)]
 
 
 def vanished(before: Contract, after: Contract) -> list[Problem]:
@@ -106,9 +109,16 @@ def vanished(before: Contract, after: Contract) -> list[Problem]:
 
 
 def _reserved(contract: Contract, month: str) -> dict[MeterKey, tuple[Reserved | None, Decimal]]:
-    """Return what is reserved of each meter, and what is due for it unused."""
-    prices = {meter: price_of(contract, meter) for meter in reserved_meters(contract, month)}
+    """Return what is reserved of each meter, and what is due on it unused."""
+    prices = {meter: price_of(contract, meter) for meter in promised_meters(contract, month)}
     return {meter: (price.reservation, price.due(ZERO)) for meter, price in prices.items()}
+
+
+def _same_rate(before: Contract, after: Contract, award: str, currency: str, month: str) -> bool:
+    priced = [each for each in (before, before.rerated.get((award, month))) if each is not None]
+    rates = [rate.rate for each in priced if (rate := each.rate(currency, month))]
+    now = after.rate(currency, month)
+    return now is not None and now.rate in rates
 
 
 def _named(contract: Contract) -> dict[str, Collection[str]]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 
 import asyncpg
 
-from services.contract.charges import reserved_meters
+from services.contract.charges import ProvisionalRate, promised_meters
 from services.contract.model import Contract
 from services.contract.money import plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
@@ -16,7 +16,8 @@ from services.contract_store import StoredContract
 from services.invoicing import sql
 from services.invoicing.committed import owes_without_usage
 from services.invoicing.ledger import post
-from services.invoicing.statement import Statement
+from services.invoicing.provisional import provisional
+from services.invoicing.statement import Line, Statement
 from services.invoicing.true_ups import closed_months, preview, true_ups
 from services.postgres import Connection
 
@@ -39,7 +40,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
     """Close a month and return its invoices.
 
     Raises CloseError when the month is not over, came before the contract, is closed already, follows one that is still
-    open, or when more usage was taken back than there was.
+    open, when more usage was taken back than there was, or while something on the invoices has no rate of its month.
     """
     _refuse_wrong_time(stored.contract, month, datetime.now(UTC))
     async with connection.transaction():
@@ -48,6 +49,7 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
             raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
         await _refuse_earlier(connection, stored.contract, month)
         _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
+        _refuse_provisional(await provisional(connection, stored.contract, month))
         moved = await true_ups(connection, stored.contract, month)
         if moved:
             entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
@@ -70,7 +72,7 @@ async def _refuse_earlier(connection: Connection, contract: Contract, month: str
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
     closed = await closed_months(connection)
     before = months_between(month_of(contract.starts), month)[:-1]
-    promised = {each for each in before if reserved_meters(contract, each) or owes_without_usage(contract, each)}
+    promised = {each for each in before if promised_meters(contract, each) or owes_without_usage(contract, each)}
     if earlier := sorted(used | promised - closed):
         raise CloseError(f"{', '.join(earlier)} must be closed before {month}")
 
@@ -85,6 +87,16 @@ def _refuse_below_zero(rows: list[asyncpg.Record]) -> None:
         raise CloseError(
             "more usage was taken back than there was, so events are missing or wrong: "
             f"{'; '.join(found[:BELOW_ZERO_SHOWN])}{more}; its provider must send the difference"
+        )
+
+
+def _refuse_provisional(rates: list[ProvisionalRate]) -> None:
+    if rates:
+        months = sorted({each.month for each in rates})
+        put_right = ", ".join(f"`plafond rerate --month {month} --contract FILE --post`" for month in months)
+        raise CloseError(
+            f"{'; '.join(map(str, rates))}. Add it to the contract's FILE, one of [[rates]], run {put_right} "
+            'and `plafond contract apply FILE`; or apply one whose tariff has rate = "latest": the last one then holds'
         )
 
 
@@ -107,9 +119,16 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     )
     lines = [
         (each.number, index, line.key.department, line.key.pool, line.key.award, line.key.item, line.key.month,
-         date.fromisoformat(line.key.tariff), plain(line.quantity), plain(line.exact), plain(line.amount))
+         date.fromisoformat(line.key.tariff), plain(line.quantity), plain(line.exact), plain(line.amount),
+         *_conversion(line))
         for each in invoices
         for index, line in enumerate(each.statement.lines, start=1)
     ]  # fmt: skip
     await connection.execute(sql.ENTER_LINES, *map(list, zip(*lines, strict=True)))
     return invoices
+
+
+def _conversion(line: Line) -> tuple[str | None, str | None, str | None]:
+    if line.conversion is None:
+        return None, None, None
+    return line.conversion.currency, plain(line.conversion.rate), plain(line.conversion.amount)

@@ -57,7 +57,7 @@ class Promised:
 def committed(contract: Contract, months: Sequence[str], owed: Owed) -> dict[PostingKey, Share]:
     """Return what is due in months that follow each other, besides usage; below zero where credit pays for that.
 
-    Periods and credits that began before the first month are left out.
+    Periods and credits that began before the first month are left out: give all months since the contract's first.
     """
     made: dict[PostingKey, Share] = {}
     for each in promised(contract, months, owed):

@@ -1,8 +1,10 @@
-"""Which supplier of a lot would have been cheapest for what an institution used.
+"""Which supplier of a lot would have been cheapest: an institution's use, priced under each award's offer.
 
-Every offer is reckoned from the same events, at the prices in force at their times: an item that an award prices is
-taken as it is, another is made up of the parts that the contract names as its equivalent. What can't be made up is
-named, and so is how much ran in regions that the award does not offer.
+Law: every side is what the close would make due for the month to the lot's awards, whoever delivers: with what was
+reserved, short of a minimum or paid in advance there. For an award's offer the institution's own use moves to it as a
+whole; all that others used stays where it was. An item that the award prices is taken as it is, another is made up of
+the parts that the contract names as its equivalent. What can't be made up is named, and so is what ran in regions that
+the award does not offer.
 """
 
 from collections import defaultdict
@@ -11,12 +13,16 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from services.contract.charges import ChargeKey, price_of
+from services.contract.charges import ChargeKey, ProvisionalRate, price_of, provisional_rates
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, multiply, total
-from services.contract.months import first_day, midnight, next_month
+from services.contract.money import ZERO, add, multiply
+from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract.succession import stretches
-from services.invoicing.settle import amounts
+from services.invoicing import sql
+from services.invoicing.committed import committed_lines
+from services.invoicing.dues import Due, Month, due, is_own
+from services.invoicing.rows import charge_key
+from services.invoicing.settle import PostingKey, settle
 from services.postgres import Connection
 
 _USED = """
@@ -28,28 +34,6 @@ where usage.month = $1 and use.award = any($2::text[]) and split_part(use.subjec
       and not exists (select from rating.correction where correction.provider = use.provider and corrected = usage.id)
 group by 1, 2, 3, 4, 5, 6
 """
-_PAID = """
-select coalesce(sum(amount), 0) from rating.charge
-where month = $1 and award = any($2::text[]) and split_part(subject, '/', 1) = $3
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the use would cost under an award, without what it can't deliver.
-
-    `missing` are the items that it neither prices nor can make up, `elsewhere` the regions in use that it lacks.
-    """
-
-    award: str
-    amount: Decimal
-    missing: tuple[str, ...]
-    elsewhere: tuple[str, ...]
-
-    @property
-    def suits(self) -> bool:
-        """Tell whether the award could deliver all of it, where it ran."""
-        return not self.missing and not self.elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,50 +48,86 @@ class Used:
     events: int
 
 
-async def compare(
-    connection: Connection, contract: Contract, lot: str, institution: str, month: str
-) -> tuple[Decimal, list[Offer]]:
-    """Return what an institution's own use of a lot was charged in a month, and each award's offer for it.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is due where an award delivers, without what it can't.
 
-    Offers that suit come first, the cheapest before the others. Pools are not in it.
+    `missing` are the items that it neither prices nor can make up, `elsewhere` the regions in use that it lacks.
     """
-    awards = [code for code, award in contract.awards.items() if award.lot == lot]
-    paid: Decimal = await connection.fetchval(_PAID, month, awards, institution)
-    offers = []
-    for award in awards:
-        pricing = contract.rerated.get((award, month), contract)
-        days = stretches(pricing, award, (first_day(month), first_day(next_month(month))))
-        rows = await connection.fetch(
-            _USED, month, awards, institution, [each.tariff for each in days],
-            [midnight(each.begins, contract.zone) for each in days],
-            [midnight(each.ends, contract.zone) for each in days],
-        )  # fmt: skip
-        used = [
-            Used(row["item"], row["region"], row["subject"], row["tariff"], row["quantity"], row["events"])
-            for row in rows
-        ]
-        offers.append(offer(contract, award, month, used))
-    return paid, sorted(offers, key=lambda each: (not each.suits, each.amount, each.award))
+
+    award: str
+    due: Due
+    missing: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+
+    @property
+    def suits(self) -> bool:
+        """Tell whether the award could deliver all of it, where it ran."""
+        return not self.missing and not self.elsewhere
 
 
-def offer(contract: Contract, award: str, month: str, used: Iterable[Used]) -> Offer:
-    """Return what use would cost under an award."""
-    quantities: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is due `as_used`, and under each offer: those that suit first, the cheapest before the others."""
+
+    as_used: Due
+    offers: list[Offer]
+    provisional: list[ProvisionalRate]
+
+
+async def compare(connection: Connection, contract: Contract, lot: str, institution: str, month: str) -> Comparison:
+    """Compare what an institution's own use of a lot costs in a month with each award's offer; pools are left out."""
+    awards = tuple(code for code, award in contract.awards.items() if award.lot == lot)
+    promises = any(award in awards for award, _ in committed_lines(contract))
+    earlier = months_between(month_of(contract.starts), month)[:-1] if promises else []
+    before: dict[PostingKey, Decimal] = {}
+    for each in earlier:
+        settled = settle(contract, each, await _charged(connection, each))
+        before |= {key: share.amount for key, share in settled.items()}
+    used = Month(contract, month, institution, awards, await _charged(connection, month), before)
+    offers = [offer(used, award, await _used(connection, used, award)) for award in awards]
+    in_lot = [key for key in used.quantities if key.award in awards]
+    offers.sort(key=lambda each: (not each.suits, each.due.amount, each.award))
+    return Comparison(due(used, used.quantities), offers, provisional_rates(contract, in_lot))
+
+
+async def _charged(connection: Connection, month: str) -> dict[ChargeKey, Decimal]:
+    rows = await connection.fetch(sql.CHARGED_QUANTITIES, month)
+    return {charge_key(row): row["quantity"] for row in rows}
+
+
+async def _used(connection: Connection, month: Month, award: str) -> list[Used]:
+    contract = month.contract
+    pricing = contract.rerated.get((award, month.month), contract)
+    days = stretches(pricing, award, (first_day(month.month), first_day(next_month(month.month))))
+    rows = await connection.fetch(
+        _USED, month.month, list(month.awards), month.institution, [each.tariff for each in days],
+        [midnight(each.begins, contract.zone) for each in days], [midnight(each.ends, contract.zone) for each in days],
+    )  # fmt: skip
+    return [
+        Used(row["item"], row["region"], row["subject"], row["tariff"], row["quantity"], row["events"]) for row in rows
+    ]
+
+
+def offer(month: Month, award: str, used: Iterable[Used]) -> Offer:
+    """Return what is due where an award delivers all that the institution used of the lot."""
+    contract = month.contract
+    moved: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
     missing, regions = set(), set()
     for each in used:
         regions.add(each.region)
-        parts = made_of(contract.rerated.get((award, month), contract), award, each.item, each.tariff)
+        parts = made_of(contract.rerated.get((award, month.month), contract), award, each.item, each.tariff)
         if parts is None:
             missing.add(each.item)
             continue
         assert each.tariff is not None, "it has parts that have prices"
         for item, factor in parts.items():
-            key = ChargeKey(award, item, month, each.tariff.isoformat(), each.subject)
+            key = ChargeKey(award, item, month.month, each.tariff.isoformat(), each.subject)
             billed = price_of(contract, key).billed(multiply(each.quantity, factor))
-            quantities[key] = add(quantities[key], multiply(billed, Decimal(each.events)))
+            moved[key] = add(moved[key], multiply(billed, Decimal(each.events)))
+    others = {key: quantity for key, quantity in month.quantities.items() if not is_own(month, key)}
     offered = contract.awards[award].regions or tuple(contract.regions)
-    amount = total(share.amount for share in amounts(contract, quantities).values())
-    return Offer(award, amount, tuple(sorted(missing)), tuple(sorted(regions - set(offered))))
+    return Offer(award, due(month, others | moved), tuple(sorted(missing)), tuple(sorted(regions - set(offered))))
 
 
 def made_of(contract: Contract, award: str, item: str, tariff: date | None) -> dict[str, Decimal] | None:

@@ -4,13 +4,14 @@ from services.contract.model import Contract
 from services.invoicing.ceilings import CeilingKey, Level, Standing, standings
 from services.invoicing.close import Invoice
 from services.invoicing.rows import posting_key
-from services.invoicing.statement import Line, Statement
+from services.invoicing.statement import Conversion, Line, Statement
 from services.invoicing.true_ups import preview
 from services.postgres import Connection
 
 _INVOICES = "select number, institution from invoicing.invoice where month = $1 order by number"
 _LINES = """
-select number, institution, department, pool, award, item, line.month, tariff, quantity, line.exact, amount
+select number, institution, department, pool, award, item, line.month, tariff, quantity, line.exact, amount,
+       price_currency, rate, price_amount
 from invoicing.invoice join invoicing.invoice_line as line using (number)
 where invoice.month = $1 order by number, line
 """
@@ -21,7 +22,9 @@ async def invoices_of(connection: Connection, month: str) -> list[Invoice]:
     lines: dict[str, list[Line]] = {}
     institutions = {row["number"]: row["institution"] for row in await connection.fetch(_INVOICES, month)}
     for row in await connection.fetch(_LINES, month):
-        line = Line(posting_key(row), row["quantity"], row["exact"], row["amount"])
+        priced_in = row["price_currency"]
+        conversion = Conversion(priced_in, row["rate"], row["price_amount"]) if priced_in else None
+        line = Line(posting_key(row), row["quantity"], row["exact"], row["amount"], conversion)
         lines.setdefault(row["number"], []).append(line)
     return [
         Invoice(number, Statement(institution, month, tuple(lines[number])))

@@ -10,6 +10,7 @@ from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
 from services.invoicing.ceilings import CeilingKey, Level, standings
 from services.invoicing.ledger import park
+from services.invoicing.provisional import provisional_in_open_months
 from services.kafka import CHARGES, INVOICING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
@@ -21,6 +22,10 @@ SPENT = Gauge("plafond_spent_euros", "Spent so far.", ["level", "code"])
 CEILING = Gauge("plafond_ceiling_euros", "The most that may be spent.", ["level", "code"])
 SPENT_RATIO = Gauge("plafond_spent_ratio", "Spent as a part of the ceiling; 1 is the ceiling.", ["level", "code"])
 BELOW_ZERO = Gauge("plafond_usage_below_zero", "Subjects' items of which more was taken back than used; 0 is right.")
+RATES_MISSING = Gauge(
+    "plafond_rates_missing",
+    "Months of awards that are charged at an earlier month's rate until the contract has theirs.",
+)
 LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was last closed, in Unix time.")
 
 
@@ -35,13 +40,15 @@ async def run(settings: Settings) -> None:
         contract = await newest.wait()
         await wait_for_topics(settings.kafka, topics(contract.providers))
         app = make_app("invoicing", settings.kafka, settings.instance)
-        invoicing = Invoicing(pool, Contracts(pool), publisher)
+        contracts = Contracts(pool)
+        invoicing = Invoicing(pool, contracts, publisher)
         add_agent(app, "invoicing", CHARGES, invoicing.handle, partial(park, pool))
 
         async def follow() -> None:
             await newest.look()
             await publisher.publish()
             await show_spending(pool, newest)
+            await show_missing_rates(pool, newest, contracts)
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
@@ -68,3 +75,15 @@ async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
     BELOW_ZERO.set(below_zero)
     if last_close:
         LAST_CLOSE.set(last_close.timestamp())
+
+
+async def show_missing_rates(pool: asyncpg.Pool, newest: NewestContract, contracts: Contracts) -> None:
+    """Set the gauge of rates that are missing, where the contract has prices in other currencies at all."""
+    assert newest.contract is not None
+    if not newest.contract.rates:
+        return
+    async with pool.acquire() as connection:
+        rerating = await connection.fetchval("select coalesce(max(rerating), 0) from contract.rerating")
+    contract = await contracts.version(newest.version, rerating)
+    async with pool.acquire() as connection:
+        RATES_MISSING.set(len(await provisional_in_open_months(connection, contract)))

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, reserved_meters
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, price_of_item, promised_meters
 from services.contract.fees import fee_quantities, is_fee
 from services.contract.model import AllocationKey, Contract, Pool
 from services.contract.money import QUANTITY_DIGITS, ZERO, add, decimals, total
+from services.contract.price import Price
 from services.contract.split import equal_parts, split
 from services.contract.tariff.reserved import EVERYONE
 
@@ -42,11 +43,29 @@ class Share:
 
 NOTHING = Share(ZERO, ZERO)
 
+Reckoned = Callable[[Price], Callable[[Decimal], Decimal]]
+"""What of a price is asked for: how it makes an amount of a quantity."""
+
 
 def settle(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Share]:
     """Return what is owed for a month, of which these are all the quantities."""
     due = owed(contract, month, quantities)
     return shares_of(contract, due, direct_amounts(due))
+
+
+def settle_in_currency(
+    contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]
+) -> dict[PostingKey, Decimal]:
+    """Return what is owed for a month under prices in other currencies, in these: shared as what `settle` returns."""
+    foreign = {key: quantity for key, quantity in quantities.items() if price_of_item(contract, key).currency}
+    due = _owed(contract, foreign, lambda price: price.in_currency)
+    promised = _with_promised(contract, month, quantities, lambda price: price.due_in_currency)
+    due |= {key: share for key, share in promised.items() if price_of_item(contract, key).currency}
+    if not due:
+        return {}
+    has_pool = any(key.subject.startswith("pool/") for key in due)
+    direct = direct_amounts(owed(contract, month, quantities)) if has_pool else {}
+    return {line: share.amount for line, share in shares_of(contract, due, direct).items()}
 
 
 def shares_of(
@@ -65,8 +84,8 @@ def shares_of(
 
 
 def owed(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
-    """Return what each subject owes for a month, pools included: for usage, in fees, and for what is reserved."""
-    return amounts(contract, quantities) | _with_reserved(contract, month, quantities)
+    """Return what each subject owes for a month, pools included: for usage, in fees, and for what is due unused."""
+    return amounts(contract, quantities) | _with_promised(contract, month, quantities, lambda price: price.due)
 
 
 def direct_amounts(due: Mapping[ChargeKey, Share]) -> dict[str, Decimal]:
@@ -87,38 +106,42 @@ def amounts(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict
     return due
 
 
-def _owed(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
+def _owed(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], reckoned: Reckoned = lambda price: price.amount
+) -> dict[ChargeKey, Share]:
     """Return what each subject owes: its own price where those add up to the meter's, else its part by quantity."""
     meters: dict[MeterKey, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):
         meters[meter_of(contract, key)][key] = quantities[key]
     due: dict[ChargeKey, Share] = {}
     for meter, uses in meters.items():
-        parts = meter_parts(price_of(contract, meter).amount, {key.subject: uses[key] for key in uses})
+        parts = meter_parts(reckoned(price_of(contract, meter)), {key.subject: uses[key] for key in uses})
         due |= {key: Share(uses[key], parts[key.subject]) for key in uses}
     return due
 
 
-def _with_reserved(contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal]) -> dict[ChargeKey, Share]:
-    """Return what is owed on meters of which something is reserved: also where it is unused, in part or altogether.
+def _with_promised(
+    contract: Contract, month: str, quantities: Mapping[ChargeKey, Decimal], reckoned: Reckoned
+) -> dict[ChargeKey, Share]:
+    """Return what is owed on meters on which something is due unused: what is reserved, or a fee.
 
-    Who reserved it owes what nobody used; where all did together, in equal parts.
+    Whose meter it is owes what nobody used; where it is that of all together, in equal parts.
     """
     due: dict[ChargeKey, Share] = {}
     uses: dict[MeterKey, dict[str, Decimal]] = defaultdict(dict)
     for key, quantity in quantities.items():
         if quantity:
             uses[meter_of(contract, key)][key.subject] = quantity
-    for meter in reserved_meters(contract, month):
-        mine = reserving(contract, meter, uses.get(meter, {}))
-        for subject, amount in meter_parts(price_of(contract, meter).due, mine).items():
+    for meter in promised_meters(contract, month):
+        mine = promising(contract, meter, uses.get(meter, {}))
+        for subject, amount in meter_parts(reckoned(price_of(contract, meter)), mine).items():
             key = ChargeKey(meter.award, meter.item, month, meter.tariff, subject)
             due[key] = Share(mine[subject], amount)
     return due
 
 
-def reserving(contract: Contract, meter: MeterKey, uses: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
-    """Return who owes what is reserved of a meter, with their use: those who used it, or else all who reserved it."""
+def promising(contract: Contract, meter: MeterKey, uses: Mapping[str, Decimal]) -> Mapping[str, Decimal]:
+    """Return who owes what is due on a meter, with their use: those who used it, or else all whose meter it is."""
     used = {subject: quantity for subject, quantity in uses.items() if quantity}
     everyone = list(contract.institutions) if meter.scope == EVERYONE else [meter.scope]
     return used or dict.fromkeys(everyone, ZERO)

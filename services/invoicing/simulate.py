@@ -1,7 +1,8 @@
 """What if: past usage priced and shared under another contract, beside what it costs. Nothing is posted.
 
 Both sides are reckoned in the same way, from the usage that was rated, so that what differs is the contracts alone.
-What is reserved counts in every month; minimums and credits do where their time begins in these months.
+A contract with minimums or credits is reckoned from its first month on, as if it had been in force since: what earlier
+months used and drew counts. Only the months that are asked for are in the result.
 """
 
 from collections import defaultdict
@@ -11,7 +12,8 @@ from decimal import Decimal
 
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
-from services.invoicing.committed import committed, owed_by_institution
+from services.contract.months import month_of, months_between
+from services.invoicing.committed import committed, committed_lines, owed_by_institution
 from services.invoicing.settle import PostingKey, settle
 from services.invoicing.used import Unpriced, quantities
 from services.postgres import Connection
@@ -38,19 +40,25 @@ class Simulation:
 
 
 async def simulate(connection: Connection, now: Contract, then: Contract, months: Sequence[str]) -> Simulation:
-    """Price and share the usage of some months under two contracts."""
+    """Price and share the usage of months that follow each other under two contracts.
+
+    What has no price under the other is named, also of earlier months that count toward its minimums and credits.
+    """
     actual, _ = await _totals(connection, now, months)
     other, unpriced = await _totals(connection, then, months)
     return Simulation(actual, other, unpriced)
 
 
 async def _totals(connection: Connection, contract: Contract, months: Sequence[str]) -> tuple[Totals, list[Unpriced]]:
-    used, unpriced = await quantities(connection, contract, months)
+    first = min(month_of(contract.starts), months[0]) if committed_lines(contract) else months[0]
+    every = months_between(first, months[-1])
+    used, unpriced = await quantities(connection, contract, every)
     owed: dict[PostingKey, Decimal] = {}
-    for month in months:
+    for month in every:
         owed |= {key: share.amount for key, share in settle(contract, month, used.get(month, {})).items()}
-    owed |= {key: share.amount for key, share in committed(contract, months, owed_by_institution(owed)).items()}
+    owed |= {key: share.amount for key, share in committed(contract, every, owed_by_institution(owed)).items()}
     totals: Totals = defaultdict(lambda: ZERO)
     for line, amount in owed.items():
-        totals[line.month, line.institution] = add(totals[line.month, line.institution], amount)
+        if line.month >= months[0]:
+            totals[line.month, line.institution] = add(totals[line.month, line.institution], amount)
     return dict(totals), unpriced

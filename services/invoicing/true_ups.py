@@ -14,6 +14,7 @@ from services.contract.money import ZERO, add
 from services.contract.months import month_of, months_between
 from services.invoicing import sql
 from services.invoicing.committed import Owed, committed, committed_lines, owed_by_institution
+from services.invoicing.converted import converted
 from services.invoicing.post import minus, plus
 from services.invoicing.rows import charge_key, posting_key, share_of
 from services.invoicing.settle import NOTHING, PostingKey, Share, settle
@@ -31,7 +32,7 @@ async def preview(connection: Connection, contract: Contract, month: str) -> lis
     shares = {posting_key(row): share_of(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
     for key, moved in (await true_ups(connection, contract, month)).items():
         shares[key] = plus(shares.get(key, NOTHING), moved)
-    return statements(contract, month, shares)
+    return statements(contract, month, shares, await converted(connection, contract, shares))
 
 
 async def true_ups(

@@ -43,12 +43,13 @@ group by 1, 2, 3, 4, 5
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Usage for which a contract has no price, or no such customer."""
+    """Usage of a month for which a contract has no price, or no such customer."""
 
     award: str
     item: str
     subject: str
     quantity: Decimal
+    month: str = ""
 
 
 async def quantities(
@@ -59,11 +60,11 @@ async def quantities(
     unpriced = []
     for row in await connection.fetch(_QUANTITIES, list(months), *_valid(contract, months)):
         if row["tariff"] is None or row["subject"] not in contract.subjects:
-            unpriced.append(Unpriced(row["award"], row["item"], row["subject"], row["quantity"]))
+            unpriced.append(Unpriced(row["award"], row["item"], row["subject"], row["quantity"], row["month"]))
             continue
         key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
         found[row["month"]][key] = row["quantity"]
-    return found, sorted(unpriced, key=lambda each: (each.award, each.item, each.subject))
+    return found, sorted(unpriced, key=lambda each: (each.month, each.award, each.item, each.subject))
 
 
 def _valid(contract: Contract, months: Sequence[str]) -> tuple[list[Any], ...]:

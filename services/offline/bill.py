@@ -16,15 +16,15 @@ from typing import NamedTuple
 import duckdb
 from duckdb import DuckDBPyConnection
 
-from services.contract.charges import ChargeKey
+from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.contract.months import month_of, months_between
 from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import Standing, spending, standings
 from services.invoicing.committed import committed, owed_by_institution
-from services.invoicing.settle import PostingKey, Share, settle
-from services.invoicing.statement import Statement, statements
+from services.invoicing.settle import PostingKey, Share, settle, settle_in_currency
+from services.invoicing.statement import Statement, conversions, statements
 from services.offline import lines, readers, sql, tables
 from services.offline.lines import Line, Unread
 from services.offline.source import Format, Source, sources
@@ -60,6 +60,7 @@ class Bill:
     shares: Mapping[str, Mapping[PostingKey, Share]]
     statements: Mapping[str, list[Statement]]
     standings: list[Standing]
+    provisional: list[ProvisionalRate]
 
     def below_zero(self) -> list[tuple[ChargeKey, Decimal]]:
         """Return of what more was taken back than used: no month with such usage can be closed."""
@@ -99,8 +100,11 @@ def read_usage(
     return Usage(database, tuple(source.name for source in found))
 
 
-def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambda _: None) -> Bill:
-    """Return what the usage costs under a contract, with the clock at `now`."""
+def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambda _: None, until: str = "") -> Bill:
+    """Return what the usage costs under a contract, with the clock at `now`.
+
+    What was promised is in it until the last month with usage, or until a later month.
+    """
     database = usage.database
     report("deciding")
     _decide(database, contract, now)
@@ -112,29 +116,49 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     database.execute(sql.CANCELLED)
     quantities = {ChargeKey(*key): quantity for *key, quantity in database.execute(sql.QUANTITIES).fetchall()}
     report("settling")
-    shares = _settle(contract, quantities)
+    shares = _settle(contract, quantities, until)
     spent = spending(contract, ((key, share.amount) for each in shares.values() for key, share in each.items()))
     read, accepted, again, _, second = database.execute(sql.COUNTS).fetchall()[0]
     rejected = dict(database.execute(sql.REASONS).fetchall())
     conflicts = rejected.get(Reason.CONFLICT, 0)
     return Bill(
         read, accepted - again - second, again - conflicts, rejected, quantities, shares,
-        {month: statements(contract, month, shares[month]) for month in shares},
+        {month: _statements(contract, month, shares[month], quantities) for month in shares},
         standings(contract, spent),
+        _provisional(contract, quantities, shares),
     )  # fmt: skip
 
 
-def _settle(contract: Contract, quantities: Mapping[ChargeKey, Decimal]) -> dict[str, dict[PostingKey, Share]]:
-    """Return what is owed by month, until the last one with usage: what is committed is owed where nothing is used."""
+def _settle(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], until: str
+) -> dict[str, dict[PostingKey, Share]]:
+    """Return what is owed by month, until the last one with usage or a later one: promises are owed without use."""
     months: dict[str, dict[ChargeKey, Decimal]] = defaultdict(dict)
     for key in sorted(quantities):
         months[key.month][key] = quantities[key]
-    every = months_between(month_of(contract.starts), max(months)) if months else []
+    last = max([*months, until])
+    every = months_between(month_of(contract.starts), last) if last else []
     shares = {month: settle(contract, month, months[month]) for month in every}
     usage = owed_by_institution({key: share.amount for each in shares.values() for key, share in each.items()})
     for line, share in committed(contract, every, usage).items():
         shares[line.month][line] = share
     return {month: mine for month, mine in shares.items() if mine}
+
+
+def _statements(
+    contract: Contract, month: str, shares: Mapping[PostingKey, Share], quantities: Mapping[ChargeKey, Decimal]
+) -> list[Statement]:
+    used = {key: quantity for key, quantity in quantities.items() if key.month == month}
+    in_currency = conversions(contract, settle_in_currency(contract, month, used))
+    return statements(contract, month, shares, in_currency)
+
+
+def _provisional(
+    contract: Contract, quantities: Mapping[ChargeKey, Decimal], months: Iterable[str]
+) -> list[ProvisionalRate]:
+    """Return the rates that are those of earlier months until the contract has the month's own."""
+    reserved = [meter for month in months for meter in promised_meters(contract, month)]
+    return provisional_rates(contract, [*quantities, *reserved])
 
 
 def _enter(

@@ -79,6 +79,7 @@ def summary(contract: Contract, usage: Usage, bill: Bill) -> dict[str, Any]:
         "repeats": bill.repeats,
         "rejected": dict(bill.rejected),
         "below_zero": [{**key._asdict(), "quantity": plain(quantity)} for key, quantity in bill.below_zero()],
+        "provisional_rates": [{**each._asdict(), "rate": plain(each.rate)} for each in bill.provisional],
         "statements": [
             {
                 "month": month,

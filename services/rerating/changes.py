@@ -10,7 +10,7 @@ the next one, is closed. They are taken from the same true-ups that the close po
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
-from services.contract.charges import ChargeKey, reserved_meters
+from services.contract.charges import ChargeKey, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, subtract
 from services.contract.months import next_month
@@ -108,7 +108,7 @@ def _by_kind(contract: Contract, key: PostingKey, amount: Decimal, unused: Decim
 
 def _unused(contract: Contract, month: str, used: Mapping[ChargeKey, Decimal]) -> dict[PostingKey, Decimal]:
     """Return how much of each line of a month is due for what is reserved and unused."""
-    if not reserved_meters(contract, month):
+    if not promised_meters(contract, month):
         return {}
     due, usage = owed(contract, month, used), amounts(contract, used)
     direct = direct_amounts(due)

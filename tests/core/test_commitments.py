@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.charges import ChargeKey, MeterKey, price_of, reserved_meters
+from services.contract.charges import ChargeKey, MeterKey, price_of, promised_meters
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, total
@@ -39,12 +39,23 @@ valid_from = 2016-03-01
 model = "per_unit"
 price = "0.05"
 free = "10"
-reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }, { payer = "pool/mail", quantity = "10", price = "1" }]
+reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }, { payer = "pool/mail", quantity = "200", price = "0.05" }]
 [tariffs.prices.disk]
 model = "graduated"
 scope = "contract"
 tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05" }]
 reserved = [{ quantity = "500", price = "0.02" }]
+"""
+FEES = """
+[[items]]
+code = "line"
+name = "Leased line"
+unit = "month"
+[tariffs.prices.line]
+model = "volume"
+free = "2"
+fee_when_unused = true
+tiers = [{ up_to = "10", price = "1", fee = "5" }, { price = "0.9", fee = "4" }]
 """
 MINIMUMS = """
 [[minimums]]
@@ -114,9 +125,9 @@ def test_reserved_units_come_first_and_are_due_even_if_unused():
 
 
 def test_a_month_owes_what_is_reserved_and_unused():
-    assert {meter.scope for meter in reserved_meters(PROMISED, MARCH)} == {"EP", "pool/mail", "*"}
-    assert reserved_meters(PROMISED, "2016-02") == []
-    assert reserved_meters(PROMISED, "2019-01") == [], "the contract is over"
+    assert {meter.scope for meter in promised_meters(PROMISED, MARCH)} == {"EP", "pool/mail", "*"}
+    assert promised_meters(PROMISED, "2016-02") == []
+    assert promised_meters(PROMISED, "2019-01") == [], "the contract is over"
     nothing = reserved({})
     assert nothing["EP", "", "", "vm"] == Share(ZERO, Decimal(30))
     assert {key[0]: share.amount for key, share in nothing.items() if key[2] == "mail"} == {
@@ -150,10 +161,76 @@ def test_the_charges_and_what_is_unused_come_to_what_is_due(steps: list[Decimal]
 
 
 @given(st.dictionaries(st.sampled_from(sorted(PROMISED.subjects)), QUANTITIES))
-def test_shares_of_reserved_meters_add_up_to_what_they_come_to(uses: dict[str, Decimal]):
+def test_shares_of_promised_meters_add_up_to_what_they_come_to(uses: dict[str, Decimal]):
     quantities = {ChargeKey(*DISK, subject): quantity for subject, quantity in uses.items()}
     shares = [share.amount for key, share in settle(PROMISED, MARCH, quantities).items() if key.item == "disk"]
     assert total(shares) == price_of(PROMISED, MeterKey(*DISK, "*")).due(total(uses.values()))
+
+
+FEE = contract(RESERVED, FEES)
+LINE = ("2/ALPHA", "line", MARCH, "2016-03-01")
+
+
+def fees(settled: Mapping[PostingKey, Share]) -> dict[tuple[str, str], Decimal]:
+    return {(key.institution, key.pool): share.amount for key, share in settled.items() if key.item == "line"}
+
+
+def test_a_fee_is_due_unused_by_each_institution_once():
+    assert fees(settle(FEE, MARCH, {})) == {("EP", ""): 5, ("EC", ""): 5, ("EDA", ""): 5}
+    used = {
+        ChargeKey(*LINE, "EP"): Decimal(4),
+        ChargeKey(*LINE, "EC/AGRI"): Decimal(2),
+        ChargeKey(*LINE, "pool/mail"): Decimal(1),
+    }
+    # EP entered the tier and pays its fee with the 2 units that are not free; EC's 2 are free.
+    assert fees(settle(FEE, MARCH, used)) == {
+        ("EP", ""): 7, ("EC", ""): 5, ("EDA", ""): 5, ("EP", "mail"): 0, ("EC", "mail"): 0, ("EDA", "mail"): 0,
+    }  # fmt: skip
+    assert fees(settle(FEE, "2016-02", {})) == {}, "the tariff begins later"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "due"),
+    [
+        ("true", '["EP", "pool/mail"]', {("EP", ""): 5, ("EP", "mail"): Decimal("2.5"), ("EDA", "mail"): Decimal("1.5"),
+                                         ("EC", "mail"): 1}),
+        ("true", 'true\nscope = "contract"', {("EP", ""): Decimal(5) / 3, ("EC", ""): Decimal(5) / 3, ("EDA", ""): Decimal(5) / 3}),
+        ("true", '["EC/AGRI"]\nscope = "department"', {("EC", ""): 5}),
+        ("true", "false", {}),
+    ],
+)  # fmt: skip
+def test_who_owes_a_fee_unused(old: str, new: str, due: dict[tuple[str, str], Decimal]):
+    found = fees(settle(contract(RESERVED, FEES.replace(old, new)), MARCH, {}))
+    assert {whose: round(amount, 9) for whose, amount in found.items()} == {
+        whose: round(Decimal(amount), 9) for whose, amount in due.items()
+    }
+
+
+@given(
+    st.lists(QUANTITIES, max_size=8),
+    st.sampled_from(["EP", "EDA", "EC/AGRI", "pool/mail"]),
+    st.sampled_from(["graduated", "volume"]),
+)
+def test_a_fee_is_charged_or_due_at_the_close_and_never_both(steps: list[Decimal], subject: str, model: str):
+    price = price_of(contract(RESERVED, FEES.replace("volume", model)), ChargeKey(*LINE, subject))
+    running, charged = ZERO, ZERO
+    for step in steps:
+        charged = add(charged, price.amount(add(running, step)) - price.amount(running))
+        running = add(running, step)
+    assert charged == price.amount(running)
+    entered = running > price.free
+    assert price.due(running) - charged == (5 if not entered and not subject.startswith("pool/") else 0)
+    assert sum(step.per == "fee" for step in price.steps(running)) == (
+        1 + (running > 12 and model == "graduated") if entered else 0
+    )
+
+
+@given(st.dictionaries(st.sampled_from(sorted(PROMISED.subjects)), QUANTITIES))
+def test_shares_of_a_fee_that_is_due_unused_add_up(uses: dict[str, Decimal]):
+    together = contract(RESERVED, FEES.replace("true", 'true\nscope = "contract"'))
+    settled = settle(together, MARCH, {ChargeKey(*LINE, subject): quantity for subject, quantity in uses.items()})
+    shares = [share.amount for key, share in settled.items() if key.item == "line"]
+    assert total(shares) == price_of(together, MeterKey(*LINE, "*")).due(total(uses.values()))
 
 
 def lines(owed: Owed, months: list[str] = YEAR) -> dict[tuple[str, str, str, str], Decimal]:
@@ -290,6 +367,21 @@ def test_what_was_promised_may_not_vanish():
         (RESERVED.replace('"pool/mail"', '"EP"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EP].payer", "again"),
         (RESERVED.replace('quantity = "500"', 'quantity = "0"'),
          "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[0].quantity", "0"),
+        (RESERVED.replace('"0.03"', '"0.06"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[EP].price",
+         "0.06, more than 0.05"),
+        (RESERVED.replace('"0.02"', '"0.07"'), "tariffs[2/ALPHA 2016-03-01].prices[disk].reserved[0].price",
+         "0.07, more than 0.06"),
+        (RESERVED.replace('payer = "EP"', 'payer = "*"'), "tariffs[2/ALPHA 2016-03-01].prices[vm].reserved[*].payer", "'*'"),
+        (RESERVED + FEES.replace(', fee = "5"', ""), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "true"),
+        (RESERVED + FEES.replace("true", '["EP", "XX"]'), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "'XX'"),
+        (RESERVED + FEES.replace("true", '["*"]'), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "'*'"),
+        (RESERVED + FEES.replace("true", '"EP"'), "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "'EP'"),
+        (RESERVED + FEES.replace("true", 'true\nscope = "department"'),
+         "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "true"),
+        (RESERVED + FEES.replace("true", '["EP"]\nscope = "contract"'),
+         "tariffs[2/ALPHA 2016-03-01].prices[line].fee_when_unused", "['EP']"),
+        (RESERVED.replace("free", "fee_when_unused = true\nfree"),
+         "tariffs[2/ALPHA 2016-03-01].prices[vm].fee_when_unused", "true"),
         (MINIMUMS.replace('"month"', '"week"'), "minimums[2/BETA short].per", "'week'"),
         (MINIMUMS.replace("2016-12-31", "2016-12-30"), "minimums[2/BETA short].ends", "2016-12-30"),
         (MINIMUMS.replace("2016-03-01", "2016-03-02"), "minimums[2/BETA short].starts", "2016-03-02"),

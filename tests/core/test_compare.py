@@ -4,11 +4,19 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from services.contract.charges import ChargeKey
 from services.contract.load import load
 from services.contract.model import Contract
+from services.contract.money import add, total
+from services.invoicing.committed import committed, owed_by_institution
 from services.invoicing.compare import Used, made_of, offer
+from services.invoicing.dues import Due, Month, due
+from services.invoicing.settle import settle
 from tests.conftest import SMALL
+from tests.core.test_commitments import MARCH, PROMISED
 
 EQUIVALENCES = """
 [[items]]
@@ -41,6 +49,10 @@ def test_an_item_is_itself_or_made_up_of_parts_that_are_all_priced():
     assert made_of(agreed, "2/ALPHA", "vm", None) is None
 
 
+def month(agreed: Contract, quantities: dict[ChargeKey, Decimal] | None = None) -> Month:
+    return Month(agreed, MARCH, "EP", ("1/ALPHA", "2/ALPHA", "2/BETA"), quantities or {}, {})
+
+
 def test_an_offer_by_hand():
     agreed = contract()
     used = [
@@ -48,13 +60,13 @@ def test_an_offer_by_hand():
         Used("big", "fr-paris", "EP", SECOND, Decimal("0.5"), 3),
         Used("traffic", "fr-paris", "EP", FIRST, Decimal(10), 1),
     ]
-    made = offer(agreed, "1/ALPHA", "2016-03", used)
+    made = offer(month(agreed), "1/ALPHA", used)
     # 200 x 0.10, 10 x 0.5 x 0.10, and 1.5 big machines of 4 x 0.08 + 100 x 0.0003 each
-    assert (made.amount, made.missing, made.elsewhere) == (Decimal("21.025"), (), ())
+    assert (made.due.amount, made.missing, made.elsewhere) == (Decimal("21.025"), (), ())
     assert made.suits
-    other = offer(agreed, "2/ALPHA", "2016-03", [each for each in used if each.tariff == FIRST])
-    assert (other.amount, other.missing) == (Decimal("10.25"), ())
-    short = offer(agreed, "2/ALPHA", "2016-03", used)
+    other = offer(month(agreed), "2/ALPHA", [each for each in used if each.tariff == FIRST])
+    assert (other.due.amount, other.missing) == (Decimal("10.25"), ())
+    short = offer(month(agreed), "2/ALPHA", used)
     assert (short.missing, short.suits) == (("big",), False)
 
 
@@ -66,8 +78,61 @@ def test_regions_that_an_award_does_not_offer_are_named():
         )
     )
     other = next(code for code in agreed.regions if code != "fr-paris")
-    made = offer(agreed, "1/ALPHA", "2016-03", [Used("vm", other, "EP", FIRST, Decimal(1), 1)])
+    made = offer(month(agreed), "1/ALPHA", [Used("vm", other, "EP", FIRST, Decimal(1), 1)])
     assert (made.elsewhere, made.suits) == ((other,), False)
+
+
+def key(award: str, item: str, subject: str = "EP") -> ChargeKey:
+    first = "2016-03-01" if award == "2/ALPHA" else "2016-01-01"
+    return ChargeKey(award, item, MARCH, first, subject)
+
+
+def besides(due: Due) -> dict[tuple[str, str, str, str], Decimal]:
+    return {(each.award, each.item, each.why, each.due): each.amount for each in due.besides}
+
+
+def test_what_is_promised_to_any_award_counts_and_is_listed():
+    mine = month(PROMISED, {key("2/BETA", "vm"): Decimal(100), key("2/BETA", "vm", "EC"): Decimal(300)})
+    as_used = due(mine, mine.quantities)
+    # 6 for the machines. EP reserved 1000 machines of ALPHA's and a third of the disk, and owes a part of BETA's
+    # minimum: 50 less 22, in proportion to what each was charged. The credit of all pays half of it.
+    assert as_used.usage == 6
+    found = besides(as_used)
+    assert found["2/ALPHA", "vm", "reserved and unused", MARCH] == 30
+    assert round(found["2/ALPHA", "disk", "reserved and unused", MARCH], 2) == Decimal("3.33")
+    assert round(found["2/BETA", "short", "short of the minimum", MARCH], 2) == Decimal("7.64")  # 28 x 6 / 22
+    assert round(found["2/BETA", "credit", "prepaid credit", MARCH], 2) == Decimal("-1.36")  # (25 - 30) x 6 / 22
+    assert found["1/ALPHA", "short", "short of the minimum so far", "2016-12"] == 100
+    assert as_used.amount == add(as_used.usage, as_used.promised)
+    assert as_used.promised == total(amount for (_, _, _, month), amount in found.items() if month == MARCH)
+
+    moved = offer(mine, "2/ALPHA", [Used("vm", "fr-paris", "EP", date(2016, 3, 1), Decimal(100), 1)])
+    assert moved.due.usage == 3, "at the reserved price"
+    assert besides(moved.due)["2/ALPHA", "vm", "reserved and unused", MARCH] == 27
+    assert ("2/BETA", "short", "short of the minimum", MARCH) not in besides(moved.due), "only EC used it then"
+    stayed = offer(mine, "2/BETA", [Used("vm", "fr-paris", "EP", FIRST, Decimal(100), 1)])
+    assert stayed.due == as_used
+
+
+QUANTITIES = st.dictionaries(
+    st.builds(
+        key, st.sampled_from(["2/ALPHA", "2/BETA"]), st.just("vm"), st.sampled_from(["EP", "EC/AGRI", "pool/mail"])
+    ),
+    st.decimals(0, 5000, places=3),
+)
+
+
+@given(QUANTITIES)
+def test_what_is_due_is_what_the_close_would_make_of_it(quantities: dict[ChargeKey, Decimal]):
+    made = due(month(PROMISED, quantities), quantities)
+    lines = {line: share.amount for line, share in settle(PROMISED, MARCH, quantities).items()}
+    months = ["2016-01", "2016-02", MARCH]
+    lines |= {
+        line: share.amount
+        for line, share in committed(PROMISED, months, owed_by_institution(lines)).items()
+        if line.month == MARCH
+    }
+    assert made.amount == total(amount for line, amount in lines.items() if line.institution == "EP" and not line.pool)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +142,7 @@ def test_regions_that_an_award_does_not_offer_are_named():
         ('vm = "4"', 'gpu = "4"', "equivalences[big].parts.gpu", "an unknown item"),
         ('vm = "4"', 'vm = "0"', "equivalences[big].parts.vm", "0"),
         ('item = "traffic"', 'item = "tape"', "equivalences[tape].item", "'tape'"),
+        ('item = "big"\nparts', "item = []\nparts", "equivalences[0].item", "[]"),
     ],
 )
 def test_bad_equivalences_are_refused_with_their_place(old: str, new: str, place: str, found: str):

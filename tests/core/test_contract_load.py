@@ -201,7 +201,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     "open tier in between": (
         '{ up_to = "500", price = "0.05" }', '{ price = "0.05" }',
         "tariffs[2/BETA 2016-01-01].prices[vm].tiers[1].up_to", "nothing",
-        "a decimal from 0 to 1000000000000000 with at most 15 decimals",
+        "a bound: only the last tier is open",
     ),
     "no tiers": (
         'tiers = [{ up_to = "1000", price = "0.09" }, { price = "0.07" }]', "tiers = []",
@@ -262,7 +262,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
         'a time zone of the IANA database, like "Europe/Brussels"',
     ),
     "unknown currency": (
-        '"EUR"', '"BEF"', "contract.currency", "'BEF'", "one of CHF, DKK, EUR, GBP, HUF, JPY, PLN, SEK, USD",
+        '"EUR"', '"BEF"', "contract.currency", "'BEF'", "one of the 176 currencies of ISO 4217, maybe BIF",
     ),
     "thresholds not rising": (
         "grace_days = 5", "alert_thresholds = [50, 90, 75]", "contract.alert_thresholds", "[50, 90, 75]",

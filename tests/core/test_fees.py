@@ -143,6 +143,12 @@ def test_a_fee_added_to_a_tariff_in_use_edits_it():
         ('of = ["support", "traffic"]', 'of = ["handling"]', "handling", "'handling', the fee itself"),
         ('of = ["support", "traffic"]', 'of = ["disk"]', "handling", "'disk'"),
         ('scope = "SCOPE"', 'of = ["handling"]', "handling", "a circle: handling, support"),
+        (
+            'scope = "SCOPE"',
+            'of = ["handling"]\n[tariffs.prices.disk]\nmodel = "percentage"\npercent = "1"\nof = ["support"]',
+            "handling",
+            "a circle: handling, support",
+        ),
     ],
 )
 def test_a_fee_that_can_t_be_reckoned_is_refused(old: str, new: str, place: str, found: str):

@@ -66,6 +66,8 @@ def test_many_meters_come_out_again_with_their_amounts(offer: Path, tmp_path: Pa
         ("id,amount\na,3\n", "no column quantity"),
         ("", "no column quantity"),
         ("quantity,before\n1,y\n", "line 2: before"),
+        ("quantity,amount\n1,2\n", "a column amount"),
+        ("quantity,id,quantity\n1,2,3\n", "more than one column quantity"),
     ],
 )
 def test_meters_that_can_not_be_priced_are_named_and_none_is_written(offer: Path, text: str, said: str):
@@ -97,6 +99,44 @@ def test_every_mistake_in_a_tariff_file_is_named(tmp_path: Path):
     assert status == 1
     assert "free" in output
     assert "tiers[0].up_to" in output
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[awards.tariffs]]\nmodel = "per_unit"\nprice = "1"\n', "without a header"),
+        ('[tariffs.prices."vm"]\nmodel = "per_unit"\nprice = "1"\n', "without a header"),
+        ('[offer]\nmodel = "per_unit"\nprice = "1"\n', "without a header"),
+        ('model = "percentage"\npercent = "3"\nof = ["vm", "offer"]\n', "of: found 'offer', the fee itself"),
+        ('model = "graduated"\ntiers = [{ price = "1" }, { price = "2" }]\n', "only the last tier is open"),
+        ('model = "per_unit"\nprice = "1"\nreserved = [{ payer = "EP", quantity = "1", price = "2" }]\n', "at most 1"),
+    ],
+)
+def test_a_slip_in_a_tariff_file_is_told(offer: Path, text: str, said: str):
+    offer.write_text(text)
+    status, output = price("--tariff", offer, "--quantity", "1")
+    assert (status, said in " ".join(output.split())) == (1, True), output
+
+
+def test_a_fee_is_on_itself_by_the_name_that_is_given(offer: Path):
+    offer.write_text('model = "percentage"\npercent = "3"\nof = ["support"]\n')
+    assert price("--tariff", offer, "--quantity", "1")[0] == 0
+    assert price("--tariff", offer, "--quantity", "1", "--item", "support")[0] == 1
+
+
+def test_a_payer_that_the_contract_does_not_know_is_refused():
+    words = ["--contract", CONTRACT, "--award", "2/CTA", "--item", "vm.small", "--quantity", "1", "--payer"]
+    assert price(*words, "EP")[0] == 0
+    status, said = price(*words, "XX")
+    assert (status, "--payer: found 'XX'; wanted one of" in " ".join(said.split())) == (2, True)
+
+
+def test_a_fee_that_is_due_unused_is_shown(offer: Path):
+    offer.write_text('model = "volume"\nfee_when_unused = true\ntiers = [{ price = "1", fee = "5" }]\n')
+    found = json.loads(price("--tariff", offer, "--quantity", "0", "--json")[1])
+    assert (found["amount"], found["due_unused"]) == ("0", "5")
+    found = json.loads(price("--tariff", offer, "--quantity", "1", "--json")[1])
+    assert (found["amount"], found["due_unused"]) == ("6", "0")
 
 
 def test_an_event_is_billed_for_a_minimum_and_increments(tmp_path: Path):
@@ -142,7 +182,7 @@ def test_a_reserved_price_is_the_payers(tmp_path: Path):
     path.write_text(RESERVED.replace("PAYERS", ', { payer = "EDA", quantity = "5", price = "0.01" }'))
     status, said = price("--tariff", path, "--quantity", "200")
     assert status == 2
-    assert "EP, EDA: say whose use it is with --payer" in said
+    assert "EDA, EP: say whose use it is with --payer" in said
     amounts = {
         payer: json.loads(price("--tariff", path, "--quantity", "200", "--payer", payer, "--json")[1])["amount"]
         for payer in ("EP", "EDA", "EC")

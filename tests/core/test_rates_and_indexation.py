@@ -1,5 +1,7 @@
 """Prices in another currency, and prices that change by a percentage from a day on."""
 
+import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -7,15 +9,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from services.contract.charges import ChargeKey, MeterKey, price_of
+from services.cli import app
+from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of, provisional_rates
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, multiply, round_half_up, total
 from services.contract.price import Indexed
-from services.contract.succession import converted
+from services.contract.succession import converted, edited
 from services.contract.tariff import charge
-from services.invoicing.settle import settle
+from services.invoicing.settle import settle, settle_in_currency
 from services.rating.meter import charges
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
@@ -24,6 +29,7 @@ DOLLARS = """
 award = "2/BETA"
 valid_from = 2016-03-15
 currency = "USD"
+rate = "latest"
 [tariffs.prices.vm]
 model = "graduated"
 tiers = [{ up_to = "100", price = "0.06" }, { price = "0.05", fee = "2" }]
@@ -40,6 +46,12 @@ rate = "1.0920"
 currency = "USD"
 month = "2016-04"
 rate = "1.125"
+"""
+MAY = """
+[[rates]]
+currency = "USD"
+month = "2016-05"
+rate = "1.2"
 """
 INDEXED = """
 [[indexation]]
@@ -70,10 +82,70 @@ def key(month: str, subject: str = "EP", item: str = "vm") -> ChargeKey:
 def test_an_amount_is_converted_at_the_months_rate():
     march, may = price_of(IN_DOLLARS, key("2016-03")), price_of(IN_DOLLARS, key("2016-05"))
     assert (march.rate, may.rate) == (Decimal("1.0920"), Decimal("1.125"))  # the last one given by then
+    assert (march.rate_month, may.rate_month) == ("2016-02", "2016-04")
+    assert not march.is_provisional, "the tariff says that the last one holds"
     assert march.in_currency(Decimal(300)) == Decimal(18)
     assert march.amount(Decimal(300)) == Decimal("16.483516483516")  # 18 / 1.092
     assert may.amount(Decimal(300)) == Decimal(16)
     assert march.brief().endswith("USD")
+
+
+MONTHLY = DOLLARS.replace('rate = "latest"\n', "").replace("2016-02", "2016-03")
+
+
+def test_a_month_without_a_rate_of_its_own_is_charged_provisionally():
+    monthly = contract(MONTHLY)
+    assert not price_of(monthly, key("2016-04")).is_provisional
+    may = price_of(monthly, key("2016-05"))
+    assert (may.rate, may.rate_month, may.is_provisional) == (Decimal("1.125"), "2016-04", True)
+    keys = [key("2016-04"), key("2016-05"), key("2016-05", "EDA"), key("2016-05", item="disk")]
+    [found] = provisional_rates(monthly, keys)
+    assert str(found) == ("2/BETA is charged at 1.125 USD, the rate of 2016-04: the contract has none for 2016-05 yet")
+    assert provisional_rates(IN_DOLLARS, keys) == []
+
+
+def test_a_bill_says_what_is_provisional(tmp_path: Path):
+    (tmp_path / "contract.toml").write_text(SMALL + MONTHLY)
+    row = "a,beta-north,{}-02T10:00:00Z,EP,2,vm,300,fr-paris\n"
+    columns = "id,provider,time,subject,lot,item,quantity,region\n"
+    for month, warned in (("2016-04", False), ("2016-05", True)):
+        (tmp_path / "usage.csv").write_text(columns + row.format(month))
+        words = ["--contract", "contract.toml", "--usage", "usage.csv", "--out", "out"]
+        words = [str(tmp_path / word) if index % 2 else word for index, word in enumerate(words)]
+        done = CliRunner().invoke(app, ["bill", *words], prog_name="plafond")
+        assert done.exit_code == 0, done.output
+        said = " ".join(done.output.split())
+        assert ("provisional: 2/BETA is charged at 1.125 USD, the rate of 2016-04" in said) is warned
+        summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+        assert [each["month"] for each in summary["provisional_rates"]] == [month] * warned
+
+
+def test_the_rule_of_the_rate_alone_edits_no_price():
+    day = date(2016, 3, 15)
+    assert edited(IN_DOLLARS, contract(MONTHLY), "2/BETA", day) == []
+    assert edited(IN_DOLLARS, contract(DOLLARS.replace("0.06", "0.07")), "2/BETA", day) == ["vm"]
+
+
+def test_a_rate_may_be_added_once_the_month_was_re_rated_with_it():
+    monthly, later = contract(MONTHLY), contract(MONTHLY + MAY)
+    assert converted(monthly, later, "2/BETA", date(2016, 3, 15), "2016-05") == ["USD"]
+    put_right = replace(monthly, rerated={("2/BETA", "2016-05"): later})
+    assert converted(put_right, later, "2/BETA", date(2016, 3, 15), "2016-05") == []
+    other = contract(MONTHLY + MAY.replace("1.2", "1.3"))
+    assert converted(put_right, other, "2/BETA", date(2016, 3, 15), "2016-05") == ["USD"]
+    assert provisional_rates(put_right, [key("2016-05")]) == []
+
+
+@pytest.mark.parametrize("code", ["CZK", "RON", "BGN", "NOK", "TRY", "ISK", "HRK", "AUD", "KRW"])
+def test_every_currency_that_has_rates_can_be_priced_in(code: str):
+    assert price_of(contract(DOLLARS.replace("USD", code)), key("2016-03")).currency == code
+
+
+def test_an_amount_that_is_due_has_the_currencys_digits():
+    assert {code: CURRENCY_DIGITS[code] for code in ("EUR", "JPY", "ISK", "KWD", "CLF")} == {
+        "EUR": 2, "JPY": 0, "ISK": 0, "KWD": 3, "CLF": 4,
+    }  # fmt: skip
+    assert len(CURRENCY_DIGITS) == 139 + 17 + 7 + 2 + 11, "ISO 4217's, and those that are withdrawn"
 
 
 def test_a_charge_keeps_both_amounts_and_the_rate():
@@ -92,6 +164,27 @@ def test_converted_charges_add_up_to_the_converted_price(quantities: list[Decima
         meter = total([meter, quantity])
     assert charged == price.amount(meter)
     assert abs(multiply(charged, Decimal("1.0920")) - price.in_currency(meter)) < Decimal("1e-11")
+
+
+@given(st.dictionaries(st.sampled_from(sorted(IN_DOLLARS.subjects)), QUANTITIES))
+def test_amounts_in_the_currency_are_shared_as_those_that_are_due(quantities: dict[str, Decimal]):
+    keys = {key("2016-05", subject): quantity for subject, quantity in quantities.items()}
+    due = settle(IN_DOLLARS, "2016-05", keys)
+    dollars = settle_in_currency(IN_DOLLARS, "2016-05", keys)
+    assert dollars.keys() == {line for line in due if line.item == "vm"}, "a fee is in the contract's currency"
+    assert all(
+        abs(multiply(due[line].amount, Decimal("1.125")) - amount) < Decimal("1e-9") for line, amount in dollars.items()
+    )
+    mine = [price_of(IN_DOLLARS, meter).in_currency(quantity) for meter, quantity in meters(keys).items()]
+    assert total(dollars.values()) == total(mine)
+
+
+def meters(keys: dict[ChargeKey, Decimal]) -> dict[MeterKey, Decimal]:
+    found: dict[MeterKey, Decimal] = {}
+    for each, quantity in keys.items():
+        meter = meter_of(IN_DOLLARS, each)
+        found[meter] = total([found.get(meter, ZERO), quantity])
+    return found
 
 
 def test_a_fee_is_on_what_is_converted_already():
@@ -138,6 +231,13 @@ def test_an_indexed_price_is_rounded_to_twelve_decimals():
     [
         (DOLLARS.replace('month = "2016-02"', 'month = "2016-03"').replace("2016-03-15", "2016-02-15"),
          "tariffs[2/BETA 2016-02-15].currency", "'USD', for which there is no rate in 2016-02"),
+        (MONTHLY.replace("2016-03\"", "2016-02\""), "tariffs[2/BETA 2016-03-15].currency",
+         "'USD', which has a rate for 2016-04 and none for 2016-03"),
+        (MONTHLY + MAY.replace("05", "07"), "tariffs[2/BETA 2016-03-15].currency",
+         "'USD', which has a rate for 2016-07 and none for 2016-05, 2016-06"),
+        (MONTHLY.replace('"USD"\n[', '"USD"\nrate = "last"\n['), "tariffs[2/BETA 2016-03-15].rate", "'last'"),
+        (DOLLARS.replace('currency = "USD"\nrate = "latest"', 'rate = "latest"'), "tariffs[2/BETA 2016-03-15].rate",
+         "'latest'"),
         (DOLLARS.replace('"2016-04"', '"2016-02"'), "rates[USD 2016-02]", "the rate of USD for 2016-02 again"),
         (DOLLARS.replace('rate = "1.125"', 'rate = "0"'), "rates[USD 2016-04].rate", "'0'"),
         (DOLLARS.replace('"2016-04"', '"2016-13"'), "rates[USD 2016-13].month", "'2016-13'"),

@@ -139,8 +139,8 @@ RESERVED = re.findall(r"```toml\n([^`]*?)```\n\n\| quantity \| amount \| due unu
                       (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8"), re.DOTALL)  # fmt: skip
 
 
-def test_what_is_reserved_is_due_as_documented():
-    [(text, table)] = RESERVED
+@pytest.mark.parametrize(("text", "table"), RESERVED)
+def test_what_is_due_unused_is_as_documented(text: str, table: str):
     price = read(text).on_meter("*")
     for line in table.splitlines():
         quantity, amount, unused = (Decimal(cell) for cell in line.strip("| ").split("|"))

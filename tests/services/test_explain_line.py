@@ -104,7 +104,7 @@ valid_from = 2016-03-01
 model = "per_unit"
 price = "0.05"
 increment = "1"
-reserved = [{ payer = "EP", quantity = "300", price = "0.03" }, { payer = "pool/mail", quantity = "10", price = "1" }]
+reserved = [{ payer = "EP", quantity = "300", price = "0.03" }, { payer = "pool/mail", quantity = "10", price = "0.04" }]
 [tariffs.prices.disk]
 model = "package"
 scope = "contract"

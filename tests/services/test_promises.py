@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from services.contract.money import add
 from services.invoicing.close import CloseError
 from tests.conftest import SMALL
-from tests.core.test_commitments import ITEMS, MINIMUMS, PREPAID, RESERVED
+from tests.core.test_commitments import FEES, ITEMS, MINIMUMS, PREPAID, RESERVED
 from tests.pipeline import Pipeline, event
 
 MONTHS = ["2016-03", "2016-04", "2016-05"]
 Lines = dict[tuple[str, ...], Decimal]
-CONTRACT = SMALL + ITEMS + RESERVED + MINIMUMS + PREPAID
+CONTRACT = SMALL + ITEMS + RESERVED + FEES + MINIMUMS + PREPAID
 SENT = {
     "beta-north": [
         event("beta-north", "ep", quantity="300"),
@@ -34,12 +35,12 @@ def contract() -> str:
     return CONTRACT
 
 
-def billed(pipeline: Pipeline, folder: Path, *more: bytes) -> Lines:
+def billed(pipeline: Pipeline, folder: Path, *more: bytes, until: str = MONTHS[-1]) -> Lines:
     (folder / "contract.toml").write_text(CONTRACT)
     (folder / "usage.jsonl").write_bytes(b"\n".join([*(each for sent in SENT.values() for each in sent), *more]))
     pipeline.json(
         "bill", "--contract", str(folder / "contract.toml"), "--usage", str(folder / "usage.jsonl"),
-        "--out", str(folder / "billed"),
+        "--out", str(folder / "billed"), "--until", until,
     )  # fmt: skip
     return lines(folder / "billed")
 
@@ -51,7 +52,8 @@ def lines(folder: Path) -> Lines:
         statement = json.loads(path.read_text("utf-8"))
         for line in statement.get("lines", []):
             names = ("usage_month", "department", "pool", "award", "item")
-            found[statement["institution"], *(line[name] for name in names)] += Decimal(line["exact_amount"])
+            key = (statement["institution"], *(line[name] for name in names))
+            found[key] = add(found[key], Decimal(line["exact_amount"]))
     return {key: amount for key, amount in found.items() if amount}
 
 
@@ -62,6 +64,7 @@ async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_pat
     expected = billed(pipeline, tmp_path)
     assert expected["EP", "2016-03", "", "", "2/ALPHA", "vm"] == 30, "reserved: 6 used, 24 unused"
     assert expected["EP", "2016-03", "", "", "2/BETA", "short"] == 34, "50 less 16"
+    assert expected["EDA", "2016-03", "", "", "2/ALPHA", "line"] == 5, "the fee of a line that nobody uses"
     pipeline.command("statement", MONTHS[0], "--out", str(tmp_path / "open"))
     march = {key: amount for key, amount in expected.items() if key[1] == MONTHS[0]}
     assert lines(tmp_path / "open") == march
@@ -74,6 +77,38 @@ async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_pat
     usage_since = Decimal("6.08")
     assert spent["contract small"] == sum(march.values()) + usage_since
     assert await pipeline.audit() == []
+
+
+async def test_what_is_promised_counts_where_offers_are_compared(pipeline: Pipeline, tmp_path: Path):
+    words = ["compare", "--lot", "2", "--institution", "EP", "--month", MONTHS[0]]
+    found = pipeline.json(*words)
+    due = billed(pipeline, tmp_path)
+    mine = [
+        amount for (*whose, _), amount in due.items() if whose[:4] == ["EP", MONTHS[0], "", ""] and whose[4][0] == "2"
+    ]
+    assert Decimal(found["as_used"]["amount"]) == sum(mine)
+    offers = {each["award"]: (each["usage"], each["promised"]) for each in found["offers"]}
+    assert offers["2/ALPHA"][0] == "15", "all 500 machines are within the 1000 that are reserved there"
+    said = pipeline.command(*words)
+    assert "Promised besides" in said
+    assert "reserved and unused" in said
+
+
+async def test_what_earlier_months_used_and_drew_counts_in_a_simulation(pipeline: Pipeline, tmp_path: Path):
+    expected: Lines = defaultdict(lambda: Decimal(0))
+    for (institution, month, *_), amount in billed(pipeline, tmp_path).items():
+        expected[month, institution] = add(expected[month, institution], amount)
+    other = tmp_path / "other.toml"
+    other.write_text(CONTRACT.replace('amount = "40"', 'amount = "4"'))
+    words = ["simulate", "--from", MONTHS[1], "--to", MONTHS[2], "--contract"]
+    found = {(each["month"], each["institution"]): each for each in pipeline.json(*words, str(other))["months"]}
+    assert {key: Decimal(each["now"]) for key, each in found.items()} == {
+        key: amount for key, amount in expected.items() if key[0] in MONTHS[1:]
+    }
+    # A credit of 4 is used up in April, as one of 40 is not before May.
+    assert {key for key, each in found.items() if each["difference"] != "0"} <= {(month, "EP") for month in MONTHS[1:]}
+    alone = pipeline.json("simulate", "--from", MONTHS[2], "--contract", str(other))["months"]
+    assert alone == [each for key, each in found.items() if key[0] == MONTHS[2]], "May is the same without April"
 
 
 async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path: Path):
@@ -96,11 +131,15 @@ async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp
     assert await pipeline.audit() == []
 
 
-async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pipeline):
+async def test_a_month_without_usage_is_invoiced_what_was_promised(pipeline: Pipeline, tmp_path: Path):
     invoices = {each.statement.institution: each.statement for each in await pipeline.close("2016-06")}
+    pipeline.command("statement", "2016-06", "--out", str(tmp_path / "closed"))
+    expected = billed(pipeline, tmp_path, LATE, until="2016-06")
+    assert lines(tmp_path / "closed") == {key: amount for key, amount in expected.items() if key[1] == "2016-06"}
     items = {(line.key.award, line.key.item, line.key.pool): line.amount for line in invoices["EP"].lines}
     assert items["2/ALPHA", "vm", ""] == 30
     assert items["2/ALPHA", "vm", "mail"] == 5, "half of what the pool reserved"
+    assert items["2/ALPHA", "line", ""] == 5, "the fee that is due unused"
     assert items["2/BETA", "short", ""] == Decimal("16.67")
     with pytest.raises(CloseError, match="2016-07 must be closed before 2016-08"):
         await pipeline.close("2016-08")
@@ -124,7 +163,7 @@ async def test_a_dry_run_shows_what_another_minimum_moves_in_closed_months(pipel
 async def test_a_wrong_reservation_is_re_rated_also_where_nothing_was_used(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "fixed.toml"
     path.write_text(CONTRACT.replace('quantity = "1000", price = "0.03"', 'quantity = "1000", price = "0.02"'))
-    assert "reserved in 2016-06" in pipeline.command("contract", "apply", str(path), status=1)
+    assert "due unused in 2016-06" in pipeline.command("contract", "apply", str(path), status=1)
     words = ["rerate", "--month", "2016-06", "--contract", str(path)]
     shown = pipeline.json(*words)
     assert [(each["institution"], each["item"], each["difference"]) for each in shown["changes"]] == [
@@ -143,7 +182,7 @@ async def test_a_reservation_may_not_be_added_to_months_that_are_closed(pipeline
     traffic = '[tariffs.prices.traffic]\nmodel = "per_unit"\nprice = "1"\nreserved = [{ payer = "EDA", quantity = "9", price = "1" }]\n'
     path.write_text(CONTRACT.replace(RESERVED, RESERVED + traffic))
     said = pipeline.command("contract", "apply", str(path), status=1)
-    assert "something else reserved in 2016-03" in said
+    assert "something else that is due unused in 2016-03" in said
 
 
 async def test_a_slip_in_a_re_rating_is_named(pipeline: Pipeline, tmp_path: Path):
@@ -156,7 +195,7 @@ async def test_a_slip_in_a_re_rating_is_named(pipeline: Pipeline, tmp_path: Path
 
 async def test_what_was_promised_can_not_vanish_from_the_contract(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "contract.toml"
-    path.write_text(SMALL + ITEMS + RESERVED + MINIMUMS)
+    path.write_text(SMALL + ITEMS + RESERVED + FEES + MINIMUMS)
     assert "prepaid[2/BETA credit]" in pipeline.command("contract", "apply", str(path), status=1)
     path.write_text(CONTRACT.replace('"0.03" }', '"0.02" }'))
     assert "tariffs[2/ALPHA 2016-03-01].prices" in pipeline.command("contract", "apply", str(path), status=1)

@@ -166,15 +166,15 @@ async def test_an_item_that_was_used_must_have_a_price(pipeline: Pipeline, tmp_p
 async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pipeline, tmp_path: Path):
     out = ["--out", str(tmp_path / "offers")]
     found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", MARCH, *out)
-    assert found["charged"] == "14.5"  # 13 for machines, 0.2 for traffic, 1.3 for support
+    assert found["as_used"]["amount"] == "14.5"  # 13 for machines, 0.2 for traffic, 1.3 for support
     assert [(each["award"], each["amount"], each["missing"], each["suits"]) for each in found["offers"]] == [
         ("2/BETA", "14.5", [], True),  # as re-rated
         ("2/ALPHA", "15", ["traffic"], False),
     ]
     assert (tmp_path / "offers" / "comparison.csv").read_text().splitlines() == [
-        "award,amount,charged,difference,currency,missing,elsewhere",
-        "2/BETA,14.5,14.5,0,EUR,,",
-        "2/ALPHA,15,14.5,0.5,EUR,traffic,",
+        "award,usage,promised,amount,as_used,difference,currency,missing,elsewhere",
+        "2/BETA,14.5,0,14.5,14.5,0,EUR,,",
+        "2/ALPHA,15,0,15,14.5,0.5,EUR,traffic,",
     ]
     chart = ET.parse(tmp_path / "offers" / "comparison.svg")  # noqa: S314 our own file
     texts = [each.text for each in chart.iter("{http://www.w3.org/2000/svg}text")]

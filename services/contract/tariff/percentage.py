@@ -106,9 +106,11 @@ def fee_rounds(models: Mapping[str, ChargeModel], tariff: Section) -> Rounds:
     while waiting and all(sound):
         ready = tuple(fee for fee in waiting.values() if not fee.of & waiting.keys())
         if not ready:
-            circle = ", ".join(waiting)
+            circle = _circle(waiting)
             tariff.problem(
-                f"prices[{min(waiting)}].of", f"a circle: {circle}", "fees of which none is on itself in the end"
+                f"prices[{circle[0]}].of",
+                f"a circle: {', '.join(circle)}",
+                "fees of which none is on itself in the end",
             )
             return ()
         rounds.append(ready)
@@ -116,12 +118,20 @@ def fee_rounds(models: Mapping[str, ChargeModel], tariff: Section) -> Rounds:
     return tuple(rounds) if all(sound) else ()
 
 
+def _circle(waiting: Mapping[str, Fee]) -> list[str]:
+    """Return fees that are each on the next, and the last on the first; every one of those waiting is on another."""
+    walked = [min(waiting)]
+    while (following := min(waiting[walked[-1]].of & waiting.keys())) not in walked:
+        walked.append(following)
+    circle = walked[walked.index(following) :]
+    first = circle.index(min(circle))
+    return circle[first:] + circle[:first]
+
+
 def _is_sound(fee: Fee, models: Mapping[str, ChargeModel], tariff: Section) -> bool:
     unknown = sorted(fee.of - models.keys())
     for item in unknown:
         tariff.problem(f"prices[{fee.item}].of", show(item), one_of(models, "items priced in this tariff", item))
-    if fee.item in fee.of:
-        tariff.problem(f"prices[{fee.item}].of", f"{show(fee.item)}, the fee itself", "other items")
     if not fee.of:
         tariff.problem(
             f"prices[{fee.item}]", "nothing that it is a percentage of", "a tariff with items that usage is metered of"

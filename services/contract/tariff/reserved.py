@@ -54,6 +54,8 @@ def read_reserved(price: Section, *, together: bool) -> Mapping[str, Reserved]:
         payer = section.text("payer", required=not together, at_most=200)
         if together and payer is not None:
             section.problem("payer", show(payer), 'no such key: with scope = "contract" all reserve it together')
+        elif payer == EVERYONE:
+            section.problem("payer", show(payer), 'who reserved it by name, or scope = "contract"')
         reserved = Reserved.read(section)
         section.done()
         name = EVERYONE if together else payer or ""

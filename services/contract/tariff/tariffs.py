@@ -7,13 +7,18 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.model import Tariff
-from services.contract.money import CURRENCY_DIGITS, HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
+from services.contract.money import HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply, plain
 from services.contract.price import Indexed, Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
+from services.contract.tariff import ChargeModel
+from services.contract.tariff.graduated import Graduated
 from services.contract.tariff.models import MODELS
+from services.contract.tariff.per_unit import PerUnit
 from services.contract.tariff.percentage import Percentage, fee_rounds
-from services.contract.tariff.reserved import read_reserved
+from services.contract.tariff.reserved import EVERYONE, Reserved, read_reserved
+from services.contract.tariff.unused_fee import read_unused_fee
+from services.contract.tariff.volume import Volume
 
 PERCENT_DIGITS = 4
 FIFTY = Decimal(50)
@@ -70,13 +75,16 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
 
 def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
     section = replace(table.section, index=table.factor)
-    currency = section.choice("currency", sorted(CURRENCY_DIGITS), default=own_currency)
+    currency = section.currency("currency", default=own_currency)
+    rate = section.choice("rate", ["month", "latest"], required=False)
     priced = section.child("prices")
     prices = _prices(section, priced, items) if priced else {}
     if table.indexed:
         prices = {item: replace(price, indexed=table.indexed) for item, price in prices.items()}
     if currency not in {own_currency, None}:
-        prices = {item: _in_currency(price, currency) for item, price in prices.items()}
+        prices = {item: _in_currency(price, currency, rate == "latest") for item, price in prices.items()}
+    elif rate is not None and currency is not None:
+        section.problem("rate", show(rate), "no such key: the prices are in the contract's own currency")
     fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
     section.done()
     return Tariff(table.award, table.valid_from, prices, fees)
@@ -96,9 +104,11 @@ def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[st
     return made
 
 
-def _in_currency(price: Price, currency: str | None) -> Price:
+def _in_currency(price: Price, currency: str | None, latest_rate: bool) -> Price:
     """Return the price in a currency; a fee is on charges that are converted already."""
-    return price if isinstance(price.model, Percentage) else replace(price, currency=currency)
+    if isinstance(price.model, Percentage):
+        return price
+    return replace(price, currency=currency, latest_rate=latest_rate)
 
 
 def read_price(section: Section, item: str) -> Price | None:
@@ -123,6 +133,7 @@ def _read_price(section: Section, item: str) -> Price | None:
     section.percent = HUNDRED if percent is None else percent
     model = MODELS[kind].read(section)
     reserved = read_reserved(section, together=scope == Scope.CONTRACT)
+    fee_payers, first_fee = read_unused_fee(section, model, scope or "") if model else (frozenset[str](), ZERO)
     section.done()
     if model is None or scope is None:
         return None
@@ -132,12 +143,30 @@ def _read_price(section: Section, item: str) -> Price | None:
             plain(minimum or increment or ZERO),
             "no such key: a fee has no events",
         )
+    if isinstance(model, Percentage) and item in model.of:
+        section.problem("of", f"{show(item)}, the fee itself", "other items")
     if isinstance(model, Percentage) and reserved:
         section.problem("reserved", "units of a fee", "no such key: a fee is on money, of which nothing is reserved")
+    _refuse_dear(section, model, reserved)
     return Price(
         item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO,
-        reserved=reserved,
+        reserved=reserved, fee_payers=fee_payers, first_fee=first_fee,
     )  # fmt: skip
+
+
+def _refuse_dear(section: Section, model: ChargeModel, reserved: Mapping[str, Reserved]) -> None:
+    """Note what is reserved at a higher price for a unit than any that it has otherwise."""
+    if isinstance(model, PerUnit):
+        dearest = model.price
+    elif isinstance(model, Graduated | Volume):
+        dearest = max(tier.price for tier in model.tiers)
+    else:
+        return
+    for payer, each in reserved.items():
+        if each.price > dearest:
+            place = f"reserved[{payer}].price" if payer != EVERYONE else "reserved[0].price"
+            found = f"{plain(each.price)}, more than {plain(dearest)} without a reservation"
+            section.problem(place, found, f"at most {plain(dearest)}")
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:

@@ -71,8 +71,10 @@ def _read_tier(section: Section, *, is_last: bool, fees: bool) -> Tier:
     """Read a tier; what can't be read is noted, and stands at zero."""
     price = section.price("price")
     fee = section.price("fee", required=False) if fees else None
-    up_to = section.quantity("up_to", required=not is_last)
+    up_to = section.quantity("up_to", required=False)
     section.done()
+    if not is_last and "up_to" not in section.table:
+        section.problem("up_to", "nothing", "a bound: only the last tier is open")
     if up_to is not None and is_last:
         section.problem("up_to", f"{plain(up_to)}: usage above it has no price", "no up_to: the last tier is open")
     elif up_to is not None and up_to <= 0:
