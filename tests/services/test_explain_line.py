@@ -116,6 +116,7 @@ reserved = [{ quantity = "50", price = "0.02" }]
 award = "1/ALPHA"
 valid_from = 2016-04-01
 currency = "USD"
+rate = "latest"
 [tariffs.prices.vm]
 model = "volume"
 scope = "department"
