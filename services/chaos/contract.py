@@ -22,13 +22,13 @@ def low_ceilings() -> str:
 def with_tariff(text: str, award: str, day: date, factor: Decimal) -> str | None:
     """Return a contract in which an award has other prices from a day on; None where it has some from that day already.
 
-    These are the ones of its last tariff in the file, times a factor.
+    These are the ones of its first tariff in the file, times a factor.
     """
     blocks = [_block(each) for each in text.split(_TARIFFS)[1:]]
     mine = [each for each in blocks if f'award = "{award}"' in each]
     if any(f"valid_from = {day}" in each for each in mine):
         return None
-    dearer = _PRICE.sub(lambda found: f'price = "{(Decimal(found[1]) * factor).normalize():f}"', mine[-1])
+    dearer = _PRICE.sub(lambda found: f'price = "{(Decimal(found[1]) * factor).normalize():f}"', mine[0])
     dated = re.sub(r"^valid_from = .*$", f"valid_from = {day}", dearer, flags=re.MULTILINE)
     return f"{text.rstrip()}\n\n{_TARIFFS}{dated}"
 

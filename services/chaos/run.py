@@ -25,6 +25,7 @@ from services.invoicing.close import close_month
 from services.kafka import Sender
 from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond, prepare
+from services.stack.process import StackError
 
 RECOVERY_SECONDS_MAX = 30
 AUDIT_SECONDS = 60
@@ -129,7 +130,7 @@ async def _break_things(
                 try:
                     happened.append(await chaos.suffer(number, fault))
                     chaos.raise_from(work)
-                except ChaosError as error:
+                except (ChaosError, contract_store.ContractError, StackError) as error:
                     failure = f"fault {number} ({fault.what}): {error}"
                     break
                 report(happened[-1])
