@@ -31,13 +31,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table's column: the row's key, the heading, whether to align right, may be cut to fit, or must stay whole."""
+    """A table's column: the row's key, the heading, whether to align right, may be cut to fit, or must stay whole.
+
+    A `spare` one is left out where the table is too wide otherwise, and that is said.
+    """
 
     key: str
     heading: str
     right: bool = False
     cut: bool = False
     whole: bool = False
+    spare: bool = False
 
 
 def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title: str, as_json: bool = False) -> None:
@@ -46,7 +50,8 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title:
     if as_json:
         print_json(rows)
         return
-    cells = [[text(row.get(column.key)) for column in columns] for row in rows]
+    columns, left_out = _fitting(rows, columns)
+    cells = _cells(rows, columns)
     console.print(title, style="bold", markup=False, highlight=False)
     table = Table(header_style="bold", box=None, pad_edge=False)
     numbers_fit = _needed(cells, columns) <= console.width  # else they go over several lines, and lose no digit
@@ -61,6 +66,22 @@ def show(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], *, title:
     for row_cells in cells:
         table.add_row(*map(escape, row_cells))
     console.print(table)
+    if left_out:
+        console.print(f"left out of the narrow table: {', '.join(left_out)}", style="dim", highlight=False)
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> list[list[str]]:
+    return [[text(row.get(column.key)) for column in columns] for row in rows]
+
+
+def _fitting(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> tuple[list[Column], list[str]]:
+    """Return the columns that fit, without the last spare ones, and the headings of those."""
+    kept = list(columns)
+    left_out: list[str] = []
+    while _needed(_cells(rows, kept), kept) > console.width and (spare := [each for each in kept if each.spare]):
+        kept.remove(spare[-1])
+        left_out.insert(0, spare[-1].heading)
+    return kept, left_out
 
 
 def _needed(cells: list[list[str]], columns: Sequence[Column]) -> int:

@@ -12,7 +12,7 @@ from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.charges import ProvisionalRate
 from services.contract.model import Contract
-from services.contract.money import plain, subtract, total
+from services.contract.money import plain, round_half_up, subtract, total
 from services.contract.months import first_day
 from services.contract_store import StoredContract, newest
 from services.invoicing.ceilings import Standing
@@ -20,10 +20,13 @@ from services.invoicing.close import CloseError, Invoice, close_month
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
 from services.invoicing.provisional import provisional
 from services.invoicing.read import ceilings_of, statements_of
-from services.output import Column, JsonOption, console, counted, euros, fail, grouped, print_json, show
+from services.invoicing.statement import Line
+from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
 from services.postgres import Connection
 
 T = TypeVar("T")
+QUANTITY_DIGITS_SHOWN = 3
+"""Decimals of a quantity in a table; CSV and JSON have all of them."""
 
 MonthArgument = Annotated[str, typer.Argument(help="The month, like 2016-03.", metavar="MONTH")]
 InstitutionOption = Annotated[str | None, typer.Option(help="Only this institution.")]
@@ -35,10 +38,9 @@ TOTAL_COLUMNS = [
 ]  # fmt: skip
 LINE_COLUMNS = [
     Column("line", "line", right=True), Column("award", "award", whole=True), Column("item", "item", whole=True),
-    Column("department", "dept"), Column("pool", "pool"), Column("used", "of month", whole=True),
-    Column("tariff", "prices of", whole=True), Column("quantity", "quantity", right=True),
-    Column("unit", "unit", cut=True), Column("price_amount", "in currency", right=True),
-    Column("price_currency", ""), Column("rate", "rate", right=True), Column("amount", "amount", right=True),
+    Column("whose", "for"), Column("used", "of month", whole=True), Column("quantity", "quantity", right=True),
+    Column("unit", "unit", cut=True), Column("tariff", "prices of", whole=True, spare=True),
+    Column("in_currency", "in currency", right=True, spare=True), Column("amount", "amount", right=True),
 ]  # fmt: skip
 CEILING_COLUMNS = [
     Column("level", "level"), Column("code", "code"), Column("ceiling", "ceiling", right=True),
@@ -201,15 +203,26 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
         name = contract.institutions[each.statement.institution].name
         rows = [
             line_row(contract, each.statement, line)
-            | {"quantity": grouped(line.quantity), "amount": euros(line.amount)}
-            | {"price_amount": euros(line.conversion.amount) if line.conversion else ""}
-            | {"used": line.key.month if line.key.month != month else "", "line": str(number)}
+            | {
+                "line": str(number),
+                "whose": ", ".join(filter(None, (line.key.department, line.key.pool and f"pool {line.key.pool}"))),
+                "used": line.key.month if line.key.month != month else "",
+                "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):,f}",
+                "in_currency": _in_currency(line),
+                "amount": euros(line.amount),
+            }
             for number, line in enumerate(each.statement.lines, start=1)
         ]
         filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]
         show(rows, filled, title=f"{each.number or 'Open'} {month} {name}")
         console.print(f"total {euros(each.statement.total)} {contract.currency}", style="bold", highlight=False)
         show_rounding(contract, [each])
+
+
+def _in_currency(line: Line) -> str:
+    if line.conversion is None:
+        return ""
+    return f"{euros(line.conversion.amount)} {line.conversion.currency} at {plain(line.conversion.rate)}"
 
 
 def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:

@@ -1,0 +1,41 @@
+"""Tables: they fit the terminal, and what is left out for that is said."""
+
+from decimal import Decimal
+
+import pytest
+
+from services import output
+from services.output import Column, show
+
+COLUMNS = [
+    Column("item", "item", whole=True), Column("since", "prices of", whole=True, spare=True),
+    Column("rate", "rate", right=True, spare=True), Column("amount", "amount", right=True),
+]  # fmt: skip
+ROW = {"item": "memory.gib-hour", "since": "2016-01-01", "rate": Decimal("1.0920"), "amount": "1,234,567.89"}
+
+
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int) -> str:
+    monkeypatch.setattr(output.console, "width", width)
+    show([ROW], COLUMNS, title="Prices")
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(80, []), (48, ["rate"]), (35, ["prices of", "rate"])]
+)  # fmt: skip
+def test_spare_columns_go_first_and_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, left_out: list[str]
+):
+    out = printed(capsys, monkeypatch, width)
+    assert max(map(len, out.splitlines()[:-1])) <= width
+    assert "1,234,567.89" in out
+    assert ("left out of the narrow table: " + ", ".join(left_out) in " ".join(out.split())) == bool(left_out)
+
+
+def test_where_nothing_is_spare_numbers_go_over_several_lines_and_lose_no_digit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    out = printed(capsys, monkeypatch, 24)
+    assert "…" not in out
+    digits = "".join(line[15:].strip() for line in out.splitlines()[2:-1])
+    assert "1,234,567.89" in digits.replace(" ", "")
