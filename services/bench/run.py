@@ -79,7 +79,7 @@ async def _bench(
     keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
     kafka, database_url = plafond.addresses.kafka, plafond.addresses.database_url
     if stored_rows:
-        await stored.store(database_url, stored_rows, stage("storing earlier usage", stored_rows))
+        await stored.store(database_url, contract, stored_rows, stage("storing earlier usage", stored_rows))
     report = stage("filling the raw topics", events)
     await fill.fill(kafka, usage.readings(fleet, events, fill.MESSAGES_A_BATCH), report)
     done = stage("the machine's limit", None)

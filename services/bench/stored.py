@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from services.bench.usage import FIRST_HOUR
+from services.contract.model import Contract
 from services.postgres import connect
 
 CHUNK = 1_000_000
@@ -44,20 +46,20 @@ with made as (
 ), charged as (
     insert into rating.charge (batch_no, version, award, item, month, tariff, subject, scope, before, quantity, amount,
                                is_fee)
-    select batch_no, 1, '2/CTA', format('item-%s', n % 14), '2016-02', date '2016-01-01', format('EC/%s', n / 14), 'EC',
-           n, 10, 0.444, false
+    select batch_no, 1, '2/CTA', ($5::text[])[1 + n % cardinality($5)], '2016-02', date '2016-01-01',
+           format('EC/%s', n / cardinality($5)), 'EC', n, 10, 0.444, false
     from made, generate_series(1, $4::int) as line(n)
 )
 insert into invoicing.posting (entry, side, invoice_month, month, award, institution, department, pool, item, tariff,
                                quantity, amount)
-select entry, 'institution', '2016-02', '2016-02', '2/CTA', 'EC', (n / 14)::text, '', format('item-%s', n % 14),
-       date '2016-01-01', 10, 0.444
+select entry, 'institution', '2016-02', '2016-02', '2/CTA', 'EC', (n / cardinality($5))::text, '',
+       ($5)[1 + n % cardinality($5)], date '2016-01-01', 10, 0.444
 from entered, generate_series(1, $4) as line(n)
 union all
 select entry, 'award', '2016-02', '2016-02', '2/CTA', '', '', '', '', null, 0, -0.444 * $4 from entered
 """
 _TOTALS = """
-with lines as (select format('item-%s', n % 14) as item, format('EC/%s', n / 14) as subject
+with lines as (select ($2::text[])[1 + n % cardinality($2)] as item, format('EC/%s', n / cardinality($2)) as subject
                from generate_series(1, $1::int) as line(n)),
      metered as (
     insert into rating.meter (award, item, month, tariff, scope, quantity, amount)
@@ -76,8 +78,11 @@ _GROWN = (
 )  # fmt: skip
 
 
-async def store(database_url: str, rows: int, report: Callable[[int], None]) -> None:
+async def store(database_url: str, contract: Contract, rows: int, report: Callable[[int], None]) -> None:
     """Put so many events into the tables, with their usage, batches, charges and postings."""
+    tariff = contract.tariff_at("2/CTA", FIRST_HOUR)
+    assert tariff is not None, "the sample has one"
+    items = sorted(tariff.metered)
     connection = await connect(database_url)
     try:
         await connection.execute(_BEFORE)
@@ -85,9 +90,9 @@ async def store(database_url: str, rows: int, report: Callable[[int], None]) -> 
             last = min(first + CHUNK, rows) - 1
             await connection.execute(_EVENTS, first, last, EVENTS_A_BATCH)
             await connection.execute(_USAGE, first, last, EVENTS_A_BATCH)
-            await connection.execute(_BATCHES, first, last, EVENTS_A_BATCH, LINES_A_BATCH)
+            await connection.execute(_BATCHES, first, last, EVENTS_A_BATCH, LINES_A_BATCH, items)
             report(last - first + 1)
-        await connection.execute(_TOTALS, LINES_A_BATCH)
+        await connection.execute(_TOTALS, LINES_A_BATCH, items)
         await connection.execute(_AFTER)
         for table in _GROWN:
             await connection.execute(f"vacuum analyze {table}")
