@@ -20,7 +20,11 @@ from services.postgres import Connection
 
 CHANNEL = "plafond_contract"
 _LOCK = "lock table contract.version in share row exclusive mode"
-_INSERT = "insert into contract.version (code, sha256, file) values ($1, $2, $3) returning version"
+# Not by the sequence: a database that was restored would give other numbers than those that batches name.
+_INSERT = """
+insert into contract.version (version, code, sha256, file) overriding system value
+select coalesce(max(version), 0) + 1, $1, $2, $3 from contract.version returning version
+"""
 _NEWEST = "select version, file from contract.version where version > $1 order by version desc limit 1"
 _FILE = "select version, file from contract.version where version = $1"
 _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.version order by version"

@@ -247,8 +247,8 @@ async def _lots(connection: Connection, contract: Contract) -> tuple[str, ...]:
 async def _alerts(connection: Connection, contract: Contract) -> tuple[str, ...]:
     agreed = ceilings(contract)
     raised = {
-        (CeilingKey(Level(row["level"]), row["code"]), row["threshold"])
-        for row in await connection.fetch("select level, code, threshold from invoicing.alert")
+        (CeilingKey(Level(row["level"]), row["code"]), row["threshold"], row["ceiling"])
+        for row in await connection.fetch("select level, code, threshold, ceiling from invoicing.alert")
     }
     breaches = []
     for row in await connection.fetch("select level, code, amount from invoicing.spent"):
@@ -258,6 +258,6 @@ async def _alerts(connection: Connection, contract: Contract) -> tuple[str, ...]
         breaches += [
             f"{key.level} {key.code}: {threshold} per cent of {agreed[key]} reached with {row['amount']}, no alert"
             for threshold in reached(contract.thresholds, agreed[key], row["amount"])
-            if (key, threshold) not in raised
+            if (key, threshold, agreed[key]) not in raised
         ]
     return tuple(breaches)

@@ -146,10 +146,10 @@ def empty(folder: Path) -> None:
         fail(str(error), 3)
     if stack.running():
         fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 3)
-    for place in folder.iterdir() if folder.exists() else ():
-        if place.is_mount():  # a small disk that a killed run of chaos left
-            run(["umount", "-l", str(place)])
     if (folder / "state.json").exists():
+        for place in (folder / name for name in SERVERS):
+            if place.is_mount():  # a small disk that a killed run of chaos left
+                run(["umount", "-l", str(place)])
         stack.postgres.destroy()
         shutil.rmtree(folder)
 

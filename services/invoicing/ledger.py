@@ -6,7 +6,7 @@ postings, the spending and the thresholds it reaches.
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -97,7 +97,8 @@ async def _add_charged(connection: Connection, lines: list[dict[str, str]]) -> l
         )
         for line in lines
     }
-    assert len(charged) == len(lines), "a charge batch has one line a key"
+    if len(charged) != len(lines):
+        raise ValueError(f"{len(lines)} lines of charges are about {len(charged)} things: a thing has one line")
     award, item, month, tariff, subject = map(list, zip(*charged, strict=True))
     rows = await connection.fetch(
         sql.ADD_CHARGED,
@@ -128,18 +129,36 @@ async def _shares(connection: Connection, contract: Contract, charged: list[Char
 async def _spend(connection: Connection, contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> None:
     if not spent:
         return
-    agreed = ceilings(contract)
     rows = await connection.fetch(
         sql.ADD_SPENT,
         [key.level for key in spent],
         [key.code for key in spent],
         [plain(each) for each in spent.values()],
     )
-    raised = []
-    for row in rows:
+    await _raise_alerts(connection, contract, rows)
+
+
+async def raise_alerts(pool: asyncpg.Pool, contract: Contract) -> None:
+    """Raise what a contract's ceilings are owed and no posting raised: a new version may have lower ones."""
+    async with pool.acquire() as connection:
+        await _raise_alerts(connection, contract, await connection.fetch(sql.SPENT), await connection.fetch(sql.RAISED))
+
+
+async def _raise_alerts(
+    connection: Connection, contract: Contract, spent: Sequence[asyncpg.Record], raised: Sequence[asyncpg.Record] = ()
+) -> None:
+    """Raise every threshold that is reached, but for those of which it is known that they are raised."""
+    agreed = ceilings(contract)
+    known = {(row["level"], row["code"], row["threshold"], row["ceiling"]) for row in raised}
+    new = []
+    for row in spent:
         ceiling = agreed.get(CeilingKey(Level(row["level"]), row["code"]))
         if ceiling is not None:
             thresholds = reached(contract.thresholds, ceiling, row["amount"])
-            raised += [(row["level"], row["code"], each, plain(ceiling), plain(row["amount"])) for each in thresholds]
-    if raised:
-        await connection.execute(sql.RAISE_ALERTS, *map(list, zip(*raised, strict=True)), contract.currency)
+            new += [
+                (row["level"], row["code"], each, plain(ceiling), plain(row["amount"]))
+                for each in thresholds
+                if (row["level"], row["code"], each, ceiling) not in known
+            ]
+    if new:
+        await connection.execute(sql.RAISE_ALERTS, *map(list, zip(*new, strict=True)), contract.currency)

@@ -9,7 +9,7 @@ from services.contract_watch import Contracts, NewestContract
 from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
 from services.invoicing.ceilings import CeilingKey, Level, standings
-from services.invoicing.ledger import park
+from services.invoicing.ledger import park, raise_alerts
 from services.invoicing.provisional import provisional_in_open_months
 from services.kafka import CHARGES, INVOICING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
@@ -46,6 +46,8 @@ async def run(settings: Settings) -> None:
 
         async def follow() -> None:
             await newest.look()
+            if newest.contract:
+                await raise_alerts(pool, newest.contract)
             await publisher.publish()
             await show_spending(pool, newest)
             await show_missing_rates(pool, newest, contracts)

@@ -44,6 +44,9 @@ on conflict (level, code) do update set amount = spent.amount + excluded.amount
 returning level, code, amount
 """
 
+SPENT = "select level, code, amount from invoicing.spent"
+RAISED = "select level, code, threshold, ceiling from invoicing.alert"
+
 RAISE_ALERTS = """
 insert into invoicing.alert (level, code, threshold, ceiling, spent, currency)
 select level, code, threshold, ceiling::numeric, spent::numeric, $6

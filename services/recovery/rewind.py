@@ -66,9 +66,10 @@ async def rewind(connection: Connection, servers: str, *, everything: bool, marg
             for partition in first.keys() & since.keys():
                 first |= await offsets.at([partition], _milliseconds(since[partition]))
         charges = await offsets.end(await offsets.partitions(lambda name: name == CHARGES))
-    for group, partitions in ((INVOICING_GROUP, charges), (RECORD_GROUP, rejected), (RATING_GROUP, accepted)):
+    sent = await send_unposted(connection, servers)  # before invoicing is moved to where they begin
+    for group, partitions in ((RECORD_GROUP, rejected), (RATING_GROUP, accepted), (INVOICING_GROUP, charges)):
         await move(servers, group, {each: (first | charges)[each] for each in partitions})
-    return Rewound(first | charges, await send_unposted(connection, servers))
+    return Rewound(first | charges, sent)
 
 
 async def _refuse_members(servers: str, group: str, committed: dict[TopicPartition, int]) -> None:

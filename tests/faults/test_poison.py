@@ -78,6 +78,16 @@ async def test_a_batch_whose_rows_are_none_is_parked_and_leaves_nothing(pipeline
     assert await pipeline.fetch("select from rating.event where provider = 'alpha' and id like 'x%'") == []
 
 
+async def test_charges_that_say_a_thing_twice_are_parked_and_invoicing_goes_on(pipeline: Pipeline):
+    line = {"award": "2/ALPHA", "item": "vm", "month": "2016-03", "tariff": "2016-01-01", "subject": "EP",
+            "quantity": "1", "amount": "0.05"}  # fmt: skip
+    batch = {"batch": str(uuid.uuid4()), "version": 1, "accepted_at": 1790000000000000, "lines": [line, line]}
+    await send(pipeline, Message(CHARGES, codec("charge_batch").encode(batch)))
+    await pipeline.through()
+    assert pipeline.alive("invoicing")
+    assert "a thing has one line" in str(pipeline.json("parked", "list")[0]["error"])
+
+
 async def test_what_is_parked_is_dismissed_for_a_reason_that_stays(pipeline: Pipeline):
     (first, *rest) = pipeline.json("parked", "list")
     place = f"{first['topic']}/{first['partition']}/{first['offset']}"

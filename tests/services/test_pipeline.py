@@ -7,6 +7,7 @@ import asyncio
 import json
 import random
 from decimal import Decimal
+from pathlib import Path
 
 import aiokafka
 import pytest
@@ -227,6 +228,19 @@ async def test_alerts_are_published_once_each(pipeline: Pipeline):
     assert ("contract", "small", 50) in said
     assert ("institution", "EP", 50) in said
     assert len(said) == len(set(said))
+
+
+async def test_a_ceiling_that_a_new_version_lowers_is_announced_without_any_usage(pipeline: Pipeline, tmp_path: Path):
+    (applied,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    lower = tmp_path / "lower.toml"
+    lower.write_text(applied["file"].replace('ceiling = "500"', 'ceiling = "37"'), "utf-8")
+    pipeline.command("contract", "apply", str(lower))
+    reached = "select threshold from invoicing.alert where code = '1/ALPHA' and ceiling = 37 order by 1"
+    async with asyncio.timeout(20):
+        while len(rows := await pipeline.fetch(reached)) < 4:
+            await asyncio.sleep(0.2)
+    assert [row["threshold"] for row in rows] == [50, 75, 90, 100]
+    assert await pipeline.audit() == []
 
 
 async def test_the_audit_is_clean_and_says_what_breaks(pipeline: Pipeline):
