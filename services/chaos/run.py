@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
+from aiokafka.errors import KafkaError
 
 from services import contract_store
 from services.audit.run import audit
@@ -21,7 +23,7 @@ from services.chaos.fuzz import fuzz
 from services.chaos.world import SERVERS, World
 from services.contract.load import load as load_contract
 from services.contract.model import Contract
-from services.invoicing.close import close_month
+from services.invoicing.close import CloseError, close_month
 from services.kafka import Sender
 from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond, prepare
@@ -29,6 +31,10 @@ from services.stack.process import StackError
 
 RECOVERY_SECONDS_MAX = 30
 AUDIT_SECONDS = 60
+FAILURES = (
+    ChaosError, contract_store.ContractError, CloseError, StackError, asyncpg.PostgresError, KafkaError, OSError,
+)  # fmt: skip
+"""What may go so wrong, once everything has started, that the rest is not done: a finding, to be told as one."""
 BROKEN_ON_PURPOSE = frozenset({"no message is parked", "no usage is below zero"})
 EVENTS = 1_000 * 744
 """So many machines that no provider comes to the end of the contract, whatever the length of the run."""
@@ -78,7 +84,8 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Tell whether nothing was lost, doubled, off, too slow, or ended by itself."""
-        whole = self.verdict is not None and self.verdict.good and not self.breaches and not self.restarts
+        done = not self.failure and self.verdict is not None and self.verdict.good
+        whole = done and not self.breaches and not self.restarts
         quick = self.slowest <= RECOVERY_SECONDS_MAX
         return whole and quick and all(each.took_effect and not each.breaches for each in self.happened)
 
@@ -130,8 +137,8 @@ async def _break_things(
                 try:
                     happened.append(await chaos.suffer(number, fault))
                     chaos.raise_from(work)
-                except (ChaosError, contract_store.ContractError, StackError) as error:
-                    failure = f"fault {number} ({fault.what}): {error}"
+                except FAILURES as error:
+                    failure = f"fault {number} ({fault.what}): {error or repr(error)}"
                     break
                 report(happened[-1])
         finally:
@@ -143,11 +150,16 @@ async def _break_things(
     left_out = [kind.__doc__ or kind.__name__ for kind in KINDS if not kind.possible(world)]
     if failure:
         return Outcome(happened, left_out, world.restarts, world.poison, 0, None, (), failure)
-    found, breaches = await chaos.compare()
-    if fuzzed:
-        await fuzz(plafond, keys, fuzzed, seed)
-        breaches += await chaos.audit()
-    return Outcome(happened, left_out, world.restarts, world.poison, fuzzed, found, breaches)
+    found: verdict.Verdict | None = None
+    breaches: tuple[str, ...] = ()
+    try:
+        found, breaches = await chaos.compare()
+        if fuzzed:
+            await fuzz(plafond, keys, fuzzed, seed)
+            breaches += await chaos.audit()
+    except FAILURES as error:
+        failure = f"after the faults: {error or repr(error)}"
+    return Outcome(happened, left_out, world.restarts, world.poison, fuzzed, found, breaches, failure)
 
 
 def _providers(

@@ -39,6 +39,29 @@ def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     assert len(kinds) > 5, kinds
 
 
+def test_what_stops_a_run_is_told_with_what_was_found_before(tmp_path: Path) -> None:
+    written = tmp_path / "chaos.json"
+    program = """
+import sys
+from services import cli
+from services.chaos import run
+from services.chaos.errors import ChaosError
+async def fuzz(*_):
+    raise ChaosError("the gateway answers 500")
+run.fuzz = fuzz
+cli.main()
+"""
+    words = ["chaos", "--faults", "1", "--seed", "4", "--fuzz", "10", "--json", str(written)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--folder", str(tmp_path / "stack")],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "after the faults: the gateway answers 500" in " ".join(done.stderr.split())
+    found = json.loads(written.read_text())
+    assert (found["failure"], found["lost"], found["doubled"]) == ("after the faults: the gateway answers 500", 0, 0)
+
+
 def test_the_same_seed_breaks_the_same_way() -> None:
     message = b'{"specversion":"1.0","id":"1","source":"/providers/alpha"}'
     made = [[mutated(message, random.Random(seed)) for _ in range(1)] for seed in range(200)]
