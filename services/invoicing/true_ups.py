@@ -1,7 +1,8 @@
 """What a close posts: by how much that which is posted differs from what is due.
 
 Law: after it, postings of usage come to what is settled, and those of minimums and credits to what was promised; so a
-statement is the same whatever was posted provisionally. `used` may say that a month's quantities are others than the
+statement is the same whatever was posted provisionally. What months that are closed differ by goes on the next invoice
+alone, whatever other months are open. `used` may say that a month's quantities are others than the
 books have: what its statements would be then.
 """
 
@@ -11,7 +12,7 @@ from decimal import Decimal
 from services.contract.charges import ChargeKey
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
-from services.contract.months import month_of, months_between
+from services.contract.months import month_of, months_between, next_month
 from services.invoicing import sql
 from services.invoicing.committed import Owed, committed, committed_lines, owed_by_institution
 from services.invoicing.converted import converted
@@ -38,10 +39,10 @@ async def preview(connection: Connection, contract: Contract, month: str) -> lis
 async def true_ups(
     connection: Connection, contract: Contract, invoice_month: str, used: Used = NO_OTHERS
 ) -> dict[PostingKey, Share]:
-    """Return by how much postings differ from what is due: for the invoice's month, others on it, and re-rated ones.
+    """Return by how much postings differ from what is due: for the invoice's month, and for others on it.
 
-    For usage and what was reserved of it, that is what is settled; and of all months until then that are closed, what
-    was promised besides.
+    For usage and what was reserved of it, that is what is settled; besides, what was promised. On the next invoice that
+    is asked of all closed months, too.
     """
     closed = await closed_months(connection)
     moved = await _of_usage(connection, contract, invoice_month, closed, used)
@@ -51,9 +52,10 @@ async def true_ups(
     so_far = await _so_far(connection, contract, invoice_month)
     owed = await _owed(connection, contract, invoice_month, so_far, moved, closed, used)
     due = committed(contract, months_between(month_of(contract.starts), invoice_month), owed)
+    months = {invoice_month, *_taken_along(closed, invoice_month)}
     return moved | _differences(
-        {key: each for key, each in due.items() if key.month in closed | {invoice_month}},
-        {key: each for key, each in so_far.items() if (key.award, key.item) in lines},
+        {key: each for key, each in due.items() if key.month in months},
+        {key: each for key, each in so_far.items() if (key.award, key.item) in lines and key.month in months},
     )
 
 
@@ -70,14 +72,19 @@ async def closed_months(connection: Connection) -> set[str]:
     return {row["month"] for row in await connection.fetch(sql.CLOSED)}
 
 
+def _taken_along(closed: set[str], invoice_month: str) -> set[str]:
+    """Return the closed months whose differences go on an invoice: all of them on the next one, none on others."""
+    return closed if closed and invoice_month == next_month(max(closed)) else set()
+
+
 async def _of_usage(
     connection: Connection, contract: Contract, invoice_month: str, closed: set[str], used: Used
 ) -> dict[PostingKey, Share]:
     """Return by how much postings of usage differ from what is settled, on an invoice."""
     others = {row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)}
-    rerated = {month for _, month in contract.rerated if month < invoice_month}
+    rerated = {month for _, month in contract.rerated}
     moved: dict[PostingKey, Share] = {}
-    for month in sorted({invoice_month, *others, *(rerated & closed)}):
+    for month in sorted({invoice_month, *others, *(rerated & _taken_along(closed, invoice_month))}):
         moved |= await _unsettled(connection, contract, month, used)
     return moved
 
@@ -118,7 +125,7 @@ async def _owed(
     """
     pending = dict(moved)
     for month in sorted(set(months_between(month_of(contract.starts), invoice_month)[:-1]) - closed):
-        pending |= await _unsettled(connection, contract, month, used)
+        pending |= await _of_usage(connection, contract, month, closed, used)
     lines = committed_lines(contract)
     return owed_by_institution(_sums(lines, so_far.items(), pending.items()))
 

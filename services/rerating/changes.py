@@ -63,17 +63,11 @@ async def _open_months(connection: Connection, month: str) -> list[str]:
 async def _moved(
     connection: Connection, contract: Contract, months: list[str], month: str, used: Mapping[ChargeKey, Decimal]
 ) -> dict[PostingKey, Share]:
-    """Return what closes will post, each line on the first invoice that it can go on."""
+    """Return what closes will post."""
     moved: dict[PostingKey, Share] = {}
     for invoice_month in months:
-        made = await true_ups(connection, contract, invoice_month, {month: used})
-        moved |= {key: share for key, share in made.items() if _goes_on(months, key.month) == invoice_month}
+        moved |= await true_ups(connection, contract, invoice_month, {month: used})
     return moved
-
-
-def _goes_on(months: list[str], month: str) -> str:
-    """Return the first of the months, in order, whose invoice a month's usage can go on."""
-    return next(each for each in months if each >= month)
 
 
 def _stands(
