@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,13 @@ class Pipeline:
             await sender.send([Message(raw_topic(provider), event) for event in events])
         finally:
             await sender.stop()
+
+    async def read_by(self, group: str, wanted: Callable[[str], bool], look: Callable[[], None] = lambda: None) -> None:
+        """Wait until one group has read all of its topics; `look` is called now and then meanwhile."""
+        async with Offsets(self.kafka) as offsets, asyncio.timeout(120):
+            while any((await offsets.lag(group, wanted)).values()):
+                look()
+                await asyncio.sleep(0.1)
 
     async def through(self, seconds: float = 60) -> None:
         """Wait until all that was pushed has been through every service."""

@@ -18,6 +18,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import first_day, midnight, next_month
 from services.contract.succession import stretches
+from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached
 from services.kafka import (
     ACCEPTED,
@@ -251,7 +252,7 @@ async def _alerts(connection: Connection, contract: Contract) -> tuple[str, ...]
         for row in await connection.fetch("select level, code, threshold, ceiling from invoicing.alert")
     }
     breaches = []
-    for row in await connection.fetch("select level, code, amount from invoicing.spent"):
+    for row in await connection.fetch(sql.SPENT):
         key = CeilingKey(Level(row["level"]), row["code"])
         if key not in agreed:
             continue

@@ -76,6 +76,7 @@ def _json(outcome: Outcome, seed: int) -> dict[str, Any]:
         "events": found and found.events,
         "lost": found and found.lost,
         "doubled": found and found.doubled,
+        # a number for who checks it, which is 0 or is wrong; its digits are in what is printed
         "amount_difference": found and float(found.amount_difference),
         "conflicts": found and found.conflicts,
         "alerts": found and found.alerts,

@@ -79,11 +79,7 @@ def price_command(
         fail("with --contract, give the --award and the --item", 2)
     agreed = contract_in(contract) if contract is not None else None
     price, about = _chosen(agreed, tariff, award, item, day.date() if day else None)
-    if agreed is not None and payer is not None and payer not in {*agreed.subjects, EVERYONE}:
-        fail(
-            f"--payer: found {payer!r}; wanted {one_of(agreed.subjects, 'institutions, departments and pools', payer)}",
-            2,
-        )
+    _refuse_stranger(agreed, payer)
     price = _of_payer(price, payer)
     if meters is not None:
         _price_meters(price, meters, as_json=as_json)
@@ -93,6 +89,13 @@ def price_command(
         print_json(found)
     else:
         _show(found)
+
+
+def _refuse_stranger(agreed: Contract | None, payer: str | None) -> None:
+    if agreed is None or payer is None or payer in {*agreed.subjects, EVERYONE}:
+        return
+    known = one_of(agreed.subjects, "institutions, departments and pools", payer)
+    fail(f"--payer: found {payer!r}; wanted {known}", 2)
 
 
 def _chosen(

@@ -1,6 +1,7 @@
 """Reading the books: invoices as they were issued, statements of open months as they stand, what is spent."""
 
 from services.contract.model import Contract
+from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, Standing, standings
 from services.invoicing.close import Invoice
 from services.invoicing.rows import posting_key
@@ -46,5 +47,5 @@ async def statements_of(connection: Connection, contract: Contract, month: str) 
 
 async def ceilings_of(connection: Connection, contract: Contract) -> list[Standing]:
     """Return every ceiling and what is spent of it."""
-    rows = await connection.fetch("select level, code, amount from invoicing.spent")
+    rows = await connection.fetch(sql.SPENT)
     return standings(contract, {CeilingKey(Level(row["level"]), row["code"]): row["amount"] for row in rows})

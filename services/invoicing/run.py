@@ -6,6 +6,7 @@ import asyncpg
 from prometheus_client import Gauge
 
 from services.contract_watch import Contracts, NewestContract
+from services.invoicing import sql
 from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
 from services.invoicing.ceilings import CeilingKey, Level, standings
@@ -65,7 +66,7 @@ async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
     """Set the gauges of spending from the books, so that every replica shows the same."""
     assert newest.contract is not None
     async with pool.acquire() as connection:
-        rows = await connection.fetch("select level, code, amount from invoicing.spent")
+        rows = await connection.fetch(sql.SPENT)
         below_zero = await connection.fetchval("select count(*) from invoicing.charged where quantity < 0")
         last_close = await connection.fetchval("select max(closed_at) from invoicing.month")
     spent = {CeilingKey(Level(row["level"]), row["code"]): row["amount"] for row in rows}

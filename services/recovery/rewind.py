@@ -13,11 +13,10 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
-from services.kafka import ACCEPTED, CHARGES, INVOICING_GROUP, RATING_GROUP, RECORD_GROUP, REJECTED, Message, Sender
+from services.kafka import ACCEPTED, CHARGES, INVOICING_GROUP, RATING_GROUP, RECORD_GROUP, REJECTED, Sender
 from services.offsets import Offsets, move
 from services.postgres import Connection
-from services.rating.message import charge_message
-from services.rating.store import stored_charges
+from services.rating.unposted import message_of, unposted
 
 MARGIN = 100
 _SEND_AT_ONCE = 100
@@ -30,12 +29,6 @@ from (select partition, appended_at, row_number() over (partition by partition o
 where age <= $1 group by partition having count(*) = $1
 """
 _KEPT_UNTIL = "select max(appended_at) from ingest.rejection"
-_UNPOSTED = """
-select batch, version, accepted_at from rating.batch
-where exists (select from rating.charge where charge.batch_no = batch.batch_no)
-      and not exists (select from invoicing.batch as posted where posted.batch = batch.batch)
-order by batch_no
-"""
 
 
 class StillReadError(Exception):
@@ -64,7 +57,7 @@ async def rewind(connection: Connection, servers: str, *, everything: bool, marg
         if not everything:
             since = await _since(connection, rejected, margin)
             for partition in first.keys() & since.keys():
-                first |= await offsets.at([partition], _milliseconds(since[partition]))
+                first |= await offsets.at([partition], int(since[partition].timestamp() * 1000))
         charges = await offsets.end(await offsets.partitions(lambda name: name == CHARGES))
     sent = await send_unposted(connection, servers)  # before invoicing is moved to where they begin
     for group, partitions in ((RECORD_GROUP, rejected), (RATING_GROUP, accepted), (INVOICING_GROUP, charges)):
@@ -96,20 +89,11 @@ async def _since(
 
 async def send_unposted(connection: Connection, servers: str) -> int:
     """Send the charges of all batches that invoicing has not posted, and return how many batches these were."""
-    rows = await connection.fetch(_UNPOSTED)
+    rows = await unposted(connection)
     sender = Sender(servers, "rewind")
     try:
         for begin in range(0, len(rows), _SEND_AT_ONCE):
-            messages: list[Message] = []
-            for row in rows[begin : begin + _SEND_AT_ONCE]:
-                charges = await stored_charges(connection, row["batch"])
-                accepted_at = _milliseconds(row["accepted_at"]) * 1000
-                messages.append(charge_message(str(row["batch"]), row["version"], accepted_at, charges))
-            await sender.send(messages)
+            await sender.send([await message_of(connection, row) for row in rows[begin : begin + _SEND_AT_ONCE]])
     finally:
         await sender.stop()
     return len(rows)
-
-
-def _milliseconds(instant: datetime) -> int:
-    return int(instant.timestamp() * 1000)

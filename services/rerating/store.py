@@ -28,9 +28,9 @@ from services.invoicing.used import Unpriced, quantities
 from services.kafka import Message
 from services.postgres import Connection
 from services.rating import sql
-from services.rating.message import charge_message
 from services.rating.meter import Charge
-from services.rating.store import keep_charges, move_meters, price_meters, stored_charges
+from services.rating.store import keep_charges, move_meters, price_meters
+from services.rating.unposted import message_of, unposted
 from services.rerating.changes import changes
 from services.rerating.plan import Charged, Moved, Plan, plan, problems, rebilled
 
@@ -49,11 +49,6 @@ _REBILLED_BEFORE = "select distinct award from rating.rebilled where month = $1"
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _ENTER_BATCH = """
 insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, now(), 0) returning batch_no
-"""
-_WAITING = """
-select batch, version, accepted_at from rating.batch join contract.rerating using (batch)
-where exists (select from rating.charge where charge.batch_no = batch.batch_no)
-      and not exists (select from invoicing.batch as posted where posted.batch = batch.batch) order by batch_no
 """
 
 
@@ -149,12 +144,8 @@ async def post(connection: Connection, text: str, month: str, award: str | None)
 
 async def waiting(connection: Connection) -> list[tuple[uuid.UUID, Message]]:
     """Return the re-ratings that invoicing has not posted, each as the message of `charges` that it waits for."""
-    messages = []
-    for row in await connection.fetch(_WAITING):
-        charges = await stored_charges(connection, row["batch"])
-        accepted_at = int(row["accepted_at"].timestamp() * 1_000_000)
-        messages.append((row["batch"], charge_message(str(row["batch"]), row["version"], accepted_at, charges)))
-    return messages
+    rows = await unposted(connection, only_reratings=True)
+    return [(row["batch"], await message_of(connection, row)) for row in rows]
 
 
 async def _enter(connection: Connection, stored: StoredContract, text: str, made: Plan) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
@@ -12,10 +12,9 @@ import pytest_asyncio
 from services.bench.processes import memory_mib
 from services.chaos.world import Disks
 from services.kafka import ACCEPTED, INGEST_GROUP, RATING_GROUP, is_raw
-from services.offsets import Offsets
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports
-from tests.pipeline import Pipeline, event
+from tests.pipeline import SERVICES, Pipeline, event
 
 BACKLOG = 200_000
 MEMORY_MIB_MAX = 300
@@ -23,26 +22,21 @@ CHUNK = 20_000
 EVENTS_A_POST, POSTS = 200, 12
 
 
-async def _wait_for(pipeline: Pipeline, group: str, wanted: Callable[[str], bool]) -> float:
-    """Wait until a group has read all there is; return the most memory that rating had meanwhile, in MiB."""
-    most = 0.0
-    async with Offsets(pipeline.kafka) as offsets, asyncio.timeout(120):
-        while any((await offsets.lag(group, wanted)).values()):
-            if pipeline.alive("rating"):
-                most = max(most, memory_mib(pipeline.identity("rating")))
-            await asyncio.sleep(0.1)
-    return most
-
-
 async def test_a_backlog_waits_in_the_broker_and_is_caught_up_with(pipeline: Pipeline) -> None:
     await pipeline.stop("rating")
     for begin in range(0, BACKLOG, CHUNK):
         await pipeline.push("alpha", (event("alpha", f"b{begin + number}") for number in range(CHUNK)))
-    await _wait_for(pipeline, INGEST_GROUP, is_raw)
+    seen: dict[str, list[float]] = {name: [] for name in SERVICES}
+
+    def look() -> None:
+        for name in filter(pipeline.alive, SERVICES):
+            seen[name].append(memory_mib(pipeline.identity(name)))
+
+    await pipeline.read_by(INGEST_GROUP, is_raw, look)
     await pipeline.start("rating")
-    most = await _wait_for(pipeline, RATING_GROUP, lambda name: name == ACCEPTED)
+    await pipeline.read_by(RATING_GROUP, ACCEPTED.__eq__, look)
     await pipeline.through()
-    assert 0 < most < MEMORY_MIB_MAX
+    assert all(0 < max(each) < MEMORY_MIB_MAX for each in seen.values()), seen
     assert await pipeline.fetch("select count(*)::int as n from rating.event") == [(BACKLOG,)]
     assert await pipeline.audit() == []
 

@@ -90,13 +90,6 @@ async def books(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-async def through(pipeline: Pipeline, group: str, topic: str) -> None:
-    """Wait until one group has read all of its topic."""
-    async with Offsets(pipeline.kafka) as offsets, asyncio.timeout(30):
-        while any((await offsets.lag(group, is_raw if topic == "raw" else topic.__eq__)).values()):
-            await asyncio.sleep(0.1)
-
-
 def restore(server: PostgresServer, dump: str) -> None:
     """Put a dump in the place of the database."""
     program(server, "dropdb", DATABASE)
@@ -111,11 +104,11 @@ async def test_a_dump_made_while_services_were_behind_ends_in_the_same_ledger(
     await pipeline.through()
     await pipeline.stop("invoicing")
     await pipeline.push("alpha", usage(700, 200))
-    await through(pipeline, INGEST_GROUP, "raw")
-    await through(pipeline, RATING_GROUP, ACCEPTED)
+    await pipeline.read_by(INGEST_GROUP, is_raw)
+    await pipeline.read_by(RATING_GROUP, ACCEPTED.__eq__)
     await pipeline.stop("rating")
     await pipeline.push("alpha", usage(900, 200))
-    await through(pipeline, INGEST_GROUP, "raw")
+    await pipeline.read_by(INGEST_GROUP, is_raw)
     dump = str(tmp_path / "backup")
     program(server, "pg_dump", "--format=custom", f"--file={dump}", DATABASE)
     await pipeline.start("rating", "invoicing")
