@@ -5,16 +5,15 @@ for that. Producers wait for all replicas and are idempotent.
 """
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
 
 from services.metrics import RETRIES_TOTAL
 
@@ -33,8 +32,10 @@ RAW_PATTERN = r"^usage\.raw\..+"
 MESSAGE_SIZE_MAX = 16 * 1024 * 1024
 _REJECTED_SIZE_MAX = MESSAGE_SIZE_MAX + 64 * 1024
 RAW_PARTITIONS = 2
-READ_TIMEOUT_MS = 5_000
 FLOW_PARTITIONS = 4
+STOP_SECONDS_MAX = 5.0
+SEND_SECONDS_MAX = 20.0
+"""After that long without any answer a send is tried with a new connection, should the old one be stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +89,36 @@ async def started_producer(servers: str, name: str) -> AIOKafkaProducer:
     try:
         await producer.start()
     except BaseException:
-        await producer.stop()
+        await let_go(producer)
         raise
     return producer
 
 
-def consumer(servers: str, group: str, *names: str) -> AIOKafkaConsumer:
-    """Make a consumer that commits only when told to; a killed one's partitions are free after 6 seconds."""
-    return AIOKafkaConsumer(
-        *names,
-        bootstrap_servers=servers,
-        group_id=group,
-        client_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        session_timeout_ms=6_000,
-        heartbeat_interval_ms=2_000,
-        rebalance_timeout_ms=6_000,
-        metadata_max_age_ms=5_000,
-        fetch_max_bytes=32 * 1024 * 1024,
-        max_partition_fetch_bytes=4 * 1024 * 1024,
-    )
+async def let_go(*clients: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """Stop clients, whatever state they are in; where that goes wrong, it is logged and nobody waits for it.
+
+    A consumer waits for the fetch that it cancels, and the cancellation comes out of its stop() as if it were meant for
+    the caller (aiokafka 0.14, while the broker is away). So each is stopped in a task of its own.
+    """
+    stopping = [asyncio.create_task(_stop(each)) for each in clients]
+    done, late = await asyncio.wait(stopping, timeout=STOP_SECONDS_MAX)
+    for task in late:
+        log.warning("kafka.stop_took_too_long", seconds=STOP_SECONDS_MAX)
+        task.cancel()
+    for task in done:
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("kafka.stop_failed", error=repr(error))
+
+
+async def _stop(client: Any) -> None:
+    """Stop a client; a stop() that fails half-way would leave its connections open."""
+    if isinstance(client, AIOKafkaAdminClient):
+        await client.close()
+        return
+    try:
+        await client.stop()
+    finally:
+        await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()
 
 
 async def ensure_topics(servers: str, wanted: Iterable[Topic]) -> list[str]:
@@ -123,7 +133,7 @@ async def ensure_topics(servers: str, wanted: Iterable[Topic]) -> list[str]:
             _refuse_errors(response.topic_errors)
         return [topic.name for topic in missing]
     finally:
-        await admin.close()
+        await let_go(admin)
 
 
 def _new_topic(topic: Topic) -> NewTopic:
@@ -186,13 +196,7 @@ class Sender:
         pause = 0.2
         while True:
             try:
-                producer = await self._started()
-                await _acknowledged(
-                    [
-                        await producer.send(each.topic, each.value, key=each.key, partition=each.partition)
-                        for each in messages
-                    ]
-                )
+                await self._try(messages)
             except (KafkaError, OSError) as error:
                 if isinstance(error, MessageSizeTooLargeError):
                     raise
@@ -204,12 +208,17 @@ class Sender:
             else:
                 return
 
+    async def _try(self, messages: Sequence[Message]) -> None:
+        producer = await asyncio.wait_for(self._started(), SEND_SECONDS_MAX)
+        await _acknowledged(
+            [await producer.send(each.topic, each.value, key=each.key, partition=each.partition) for each in messages]
+        )
+
     async def stop(self) -> None:
         """Let go of the connection."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(producer.stop(), 5)
+            await let_go(producer)
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -218,8 +227,15 @@ class Sender:
 
 
 async def _acknowledged(waiting: Sequence[asyncio.Future[Any]]) -> None:
-    """Wait for every acknowledgement, then raise the first error."""
+    """Wait for every acknowledgement; raises the first error, and KafkaTimeoutError where nothing comes any more."""
+    pending = set(waiting)
+    while pending:
+        done, pending = await asyncio.wait(pending, timeout=SEND_SECONDS_MAX)
+        if not done:
+            raise KafkaTimeoutError(f"no acknowledgement within {SEND_SECONDS_MAX} s")
     for answer in await asyncio.gather(*waiting, return_exceptions=True):
+        if isinstance(answer, asyncio.CancelledError):
+            raise KafkaError("the producer gave a message up")
         if isinstance(answer, BaseException):
             raise answer
 
@@ -234,53 +250,3 @@ async def wait_for_topics(servers: str, wanted: Sequence[Topic]) -> None:
             await asyncio.sleep(1)
         else:
             return
-
-
-@contextlib.asynccontextmanager
-async def reading(servers: str, group: str, *names: str, pattern: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
-    """Read topics in a group, by name or by pattern; waits for the broker, and leaves the group in the end."""
-    while True:
-        reader = consumer(servers, group, *names)
-        if pattern is not None:
-            reader.subscribe(pattern=pattern)
-        try:
-            await reader.start()
-            break
-        except (KafkaError, OSError) as error:
-            log.warning("kafka.start_failed", group=group, error=repr(error))
-            await reader.stop()
-            await asyncio.sleep(1)
-    try:
-        yield reader
-    finally:
-        await reader.stop()
-
-
-async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:
-    """Return the messages at these places, in their order; None where the topic no longer has that very message.
-
-    Tries for as long as the broker is away.
-    """
-    while places:
-        reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False)
-        try:
-            await reader.start()
-            return [await _read_one(reader, place) for place in places]
-        except (KafkaError, OSError) as error:
-            log.warning("kafka.read_failed", error=repr(error))
-            await asyncio.sleep(1)
-        finally:
-            await reader.stop()
-    return []
-
-
-async def _read_one(reader: AIOKafkaConsumer, place: Place) -> bytes | None:
-    partition = TopicPartition(place.topic, place.partition)
-    reader.assign([partition])
-    reader.seek(partition, place.offset)
-    polled = await reader.getmany(partition, timeout_ms=READ_TIMEOUT_MS, max_records=1)
-    for record in polled.get(partition, []):
-        if (record.offset, record.timestamp) == (place.offset, place.received_at):
-            value: bytes | None = record.value
-            return value
-    return None

@@ -1,11 +1,14 @@
 """Where topics begin and end, how far groups have come, and setting groups elsewhere."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+
+from services.kafka import let_go
 
 
 class Offsets:
@@ -20,16 +23,14 @@ class Offsets:
             await self._admin.start()
             await self._reader.start()
         except BaseException:
-            await self._reader.stop()
-            await self._admin.close()
+            await let_go(self._reader, self._admin)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._reader.stop()
-        await self._admin.close()
+        await let_go(self._reader, self._admin)
 
     async def partitions(self, wanted: Callable[[str], bool]) -> list[TopicPartition]:
         """Return the partitions of all topics whose name is wanted."""
@@ -60,15 +61,23 @@ class Offsets:
         offsets = await self._admin.list_consumer_group_offsets(group)
         return {partition: each.offset for partition, each in offsets.items() if each.offset >= 0}
 
-    async def lag(self, group: str, wanted: Callable[[str], bool]) -> dict[str, int]:
-        """Return, by topic, how many messages a group has not committed."""
+    async def behind(self, group: str, wanted: Callable[[str], bool]) -> dict[TopicPartition, int]:
+        """Return, by partition, how many messages a group has not committed."""
         partitions = await self.partitions(wanted)
         ends, begins, committed = await self.end(partitions), await self.begin(partitions), await self.committed(group)
-        behind: dict[str, int] = {}
-        for partition in partitions:
-            done = committed.get(partition, begins[partition])
-            behind[partition.topic] = behind.get(partition.topic, 0) + max(0, ends[partition] - done)
-        return behind
+        return {each: max(0, ends[each] - committed.get(each, begins[each])) for each in partitions}
+
+    async def lag(self, group: str, wanted: Callable[[str], bool]) -> dict[str, int]:
+        """Return, by topic, how many messages a group has not committed."""
+        return by_topic(await self.behind(group, wanted))
+
+
+def by_topic(behind: Mapping[TopicPartition, int]) -> dict[str, int]:
+    """Add up what is counted by partition."""
+    counts: Counter[str] = Counter()
+    for partition, count in behind.items():
+        counts[partition.topic] += count
+    return dict(counts)
 
 
 async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -> None:
@@ -79,4 +88,4 @@ async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -
         reader.assign(list(wanted))
         await reader.commit(dict(wanted))
     finally:
-        await reader.stop()
+        await let_go(reader)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -12,8 +13,9 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from services.metrics import LAG_MESSAGES
-from services.offsets import Offsets
+from services.offsets import Offsets, by_topic
 from services.postgres import TRANSIENT
+from services.standstill import Attention, Watch
 
 log = structlog.get_logger()
 LAG_SECONDS = 2.0
@@ -52,17 +54,21 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
     log.warning("service.stop_took_too_long", parts=len(waiting))
 
 
-async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str], bool]) -> None:
-    """Keep the metric current that tells how far a group is behind."""
+async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str], bool], attention: Attention) -> None:
+    """Keep the metric current that tells how far a group is behind; raises StandsStillError for a stuck reader."""
+    watch = Watch(attention)
     while True:
         try:
             async with Offsets(kafka) as offsets:
                 while True:
-                    for topic, messages in (await offsets.lag(group, wanted)).items():
+                    behind = await offsets.behind(group, wanted)
+                    for topic, messages in by_topic(behind).items():
                         LAG_MESSAGES.labels(service, topic).set(messages)
+                    watch.look(behind, time.monotonic())
                     await asyncio.sleep(LAG_SECONDS)
         except (KafkaError, OSError) as error:
             log.warning("lag.unknown", error=repr(error))
+            watch.forget()
             await asyncio.sleep(LAG_SECONDS)
 
 

@@ -20,6 +20,7 @@ from services.avro import UnreadableError
 from services.kafka import Place
 from services.metrics import BATCH_SECONDS, PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT
+from services.standstill import Attention
 
 log = structlog.get_logger()
 PAUSE_SECONDS_MAX = 5.0
@@ -72,8 +73,8 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
     )
 
 
-def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> None:
-    """Let the app read a topic and hand its messages to `handle`, `AT_A_TIME` at a time."""
+def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> Attention:
+    """Let the app read a topic and hand its messages to `handle`, `AT_A_TIME` at a time; tells what it is at."""
     source = app.topic(topic, key_serializer="raw", value_serializer="raw", internal=False)
     in_hand = InHand(app, lambda event: _take(app, name, event, handle, park))
 
@@ -85,6 +86,8 @@ def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park)
     revoked: Any = app.on_partitions_revoked
     revoked.connect(in_hand.forget, weak=False)
     app.timer(COMMIT_AGAIN_SECONDS)(in_hand.commit_again)
+    in_hand.attention.partitions = lambda: set(app.consumer.assignment())
+    return in_hand.attention
 
 
 class InHand:
@@ -100,9 +103,13 @@ class InHand:
         self._queue: deque[tuple[Any, asyncio.Task[None]]] = deque()
         self._done: dict[Any, int] = {}
         self._strays: set[int] = set()
+        self._ending: asyncio.Task[None] | None = None
+        self.attention = Attention()
+        self.attention.waits()
 
     async def add(self, event: Any) -> None:
         """Begin to work on an event, once there is room."""
+        self.attention.works()
         await self._room.acquire()
         task = asyncio.create_task(self._work(event))
         self._queue.append((event, task))
@@ -125,7 +132,8 @@ class InHand:
         while self._queue and self._queue[0][1].done():
             event, task = self._queue[0]
             if task.cancelled() or task.exception():
-                return  # neither it nor what came after it is acknowledged: the worker is ending
+                self._end(task)  # neither it nor what came after it is acknowledged
+                return
             self._queue.popleft()
             self._room.release()
             if id(event) in self._strays:
@@ -133,6 +141,19 @@ class InHand:
                 continue
             event.ack()
             self._done[event.message.tp] = event.message.offset + 1
+        if not self._queue:
+            self.attention.waits()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        """End the worker, which would stand still for ever behind work that nobody does any more.
+
+        A library's cancellation that leaks out of the work must not pass for one of ours, which only a stop causes.
+        """
+        if self._ending is None and not self._app.should_stop:
+            found = None if task.cancelled() else task.exception()
+            error = found or RuntimeError("the work was cancelled, and not by a stop")
+            log.error("worker.stops", error=repr(error))
+            self._ending = asyncio.create_task(self._app.crash(error))
 
 
 async def _take(app: faust.App, name: str, event: Any, handle: Handle, park: Park) -> None:

@@ -25,6 +25,7 @@ from services.kafka import ACCEPTED, RAW_PREFIX, REJECTED, Message, Sender
 from services.metrics import BATCH_EVENTS, BATCH_SECONDS, EVENTS_TOTAL
 from services.reasons import Reason, Refusal
 from services.rejection import Raw
+from services.standstill import Attention
 
 log = structlog.get_logger()
 POLL_WAIT_MS = 200
@@ -49,8 +50,17 @@ Polled = dict[TopicPartition, list[ConsumerRecord]]
 class Ingest:
     """Reads every provider's topic, decides, passes on: fresh usage in turns, a backlog all at once."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, sender: Sender, newest: NewestContract, partitions: int) -> None:
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        sender: Sender,
+        newest: NewestContract,
+        partitions: int,
+        attention: Attention,
+    ) -> None:
         self._consumer, self._sender, self._newest, self._partitions = consumer, sender, newest, partitions
+        self._attention = attention
+        attention.partitions = consumer.assignment
         self._turns: Turns[TopicPartition] = Turns(partitions)
         self._turn_seconds = FILL_SECONDS / partitions
         self._decider: Decider | None = None
@@ -80,7 +90,10 @@ class Ingest:
             if self._few:
                 await asyncio.sleep(min(REST_SECONDS, max(0.0, self._until_turn())))
             wait = max(0.0, self._until_turn()) * 1000
+        self._attention.waits()
         polled: Polled = await self._consumer.getmany(timeout_ms=int(wait), max_records=POLL_EVENTS_MAX)
+        if polled:
+            self._attention.works()
         return polled
 
     async def _take(self, polled: Polled) -> None:

@@ -12,7 +12,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from services.kafka import started_producer
+from services.kafka import let_go, started_producer
 
 log = structlog.get_logger()
 SECONDS_MAX = 5.0
@@ -59,7 +59,7 @@ class Outlet:
         """Let go of the connection; the next event opens it again."""
         old, self._producer = self._producer, None
         if old is not None:
-            self._stopping = asyncio.create_task(_stop(old))
+            self._stopping = asyncio.create_task(let_go(old))
 
     async def _write(self, topic: str) -> None:
         """Write what waits for a topic until nothing does. Where that fails, all of it is given up at once."""
@@ -122,10 +122,3 @@ def _answer(waiting: _Waiting, error: UnavailableError | None) -> None:
             written.set_result(None)
         else:
             written.set_exception(UnavailableError(*error.args))
-
-
-async def _stop(old: AIOKafkaProducer) -> None:
-    try:
-        await asyncio.wait_for(old.stop(), SECONDS_MAX)
-    except (KafkaError, OSError) as error:
-        log.warning("gateway.producer_stop", error=repr(error))

@@ -20,14 +20,15 @@ from services.kafka import (
     REJECTED,
     Sender,
     is_raw,
-    reading,
     topics,
     wait_for_topics,
 )
+from services.kafka_reader import reading
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
 from services.settings import Settings
+from services.standstill import Attention
 
 
 async def run(settings: Settings) -> None:
@@ -35,7 +36,7 @@ async def run(settings: Settings) -> None:
     await wait_until_ready(settings.database_url)
     pool = await open_pool(settings.database_url, "plafond-ingest")
     sender, outlet, ring = Sender(settings.kafka, "ingest"), Outlet(settings.kafka), KeyRing()
-    newest = NewestContract(pool, "ingest")
+    newest, attention = NewestContract(pool, "ingest"), Attention()
     try:
         await newest.wait()
         await ring.refresh(pool)
@@ -48,11 +49,11 @@ async def run(settings: Settings) -> None:
         async with Probes(settings.host, settings.port, checks):
             await run_together(
                 _serve(gateway(ring, outlet.send, pool), settings),
-                _consume(settings.kafka, sender, newest),
+                _consume(settings.kafka, sender, newest, attention),
                 _record(settings.kafka, pool),
                 forever(1, follow),
                 forever(2, lambda: ring.refresh(pool)),
-                watch_lag("ingest", settings.kafka, INGEST_GROUP, is_raw),
+                watch_lag("ingest", settings.kafka, INGEST_GROUP, is_raw, attention),
             )
     finally:
         await outlet.stop()
@@ -60,11 +61,11 @@ async def run(settings: Settings) -> None:
         await pool.close()
 
 
-async def _consume(kafka: str, sender: Sender, newest: NewestContract) -> None:
+async def _consume(kafka: str, sender: Sender, newest: NewestContract, attention: Attention) -> None:
     contract = await newest.wait()
     await wait_for_topics(kafka, topics(contract.providers))
     async with reading(kafka, INGEST_GROUP, pattern=RAW_PATTERN) as reader:
-        await Ingest(reader, sender, newest, FLOW_PARTITIONS).run()
+        await Ingest(reader, sender, newest, FLOW_PARTITIONS, attention).run()
 
 
 async def _record(kafka: str, pool: asyncpg.Pool) -> None:

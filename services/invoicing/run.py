@@ -43,7 +43,7 @@ async def run(settings: Settings) -> None:
         app = make_app("invoicing", settings.kafka, settings.instance)
         contracts = Contracts(pool)
         invoicing = Invoicing(pool, contracts, publisher)
-        add_agent(app, "invoicing", CHARGES, invoicing.handle, partial(park, pool))
+        attention = add_agent(app, "invoicing", CHARGES, invoicing.handle, partial(park, pool))
 
         async def follow() -> None:
             await newest.look()
@@ -55,7 +55,7 @@ async def run(settings: Settings) -> None:
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
-            lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, lambda topic: topic == CHARGES)
+            lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, CHARGES.__eq__, attention)
             await run_together(run_app(app), forever(1, follow), lag)
     finally:
         await sender.stop()

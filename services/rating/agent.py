@@ -10,7 +10,8 @@ from typing import Any
 
 from services.avro import codec
 from services.contract_watch import Contracts
-from services.kafka import REJECTED, Message, Place, Sender, read_at
+from services.kafka import REJECTED, Message, Place, Sender
+from services.kafka_reader import read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.message import charge_message
 from services.rating.store import Books, Conflict, Rated, ReratedError

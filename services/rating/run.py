@@ -25,7 +25,7 @@ async def run(settings: Settings) -> None:
         await books.make_partitions(contract)
         app = make_app("rating", settings.kafka, settings.instance)
         rating = Rating(books, Contracts(pool), sender, settings.kafka)
-        add_agent(app, "rating", ACCEPTED, rating.handle, books.park)
+        attention = add_agent(app, "rating", ACCEPTED, rating.handle, books.park)
 
         async def follow() -> None:
             if await newest.look() and newest.contract:
@@ -33,7 +33,7 @@ async def run(settings: Settings) -> None:
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
-            lag = watch_lag("rating", settings.kafka, RATING_GROUP, lambda topic: topic == ACCEPTED)
+            lag = watch_lag("rating", settings.kafka, RATING_GROUP, ACCEPTED.__eq__, attention)
             await run_together(run_app(app), forever(1, follow), lag)
     finally:
         await sender.stop()

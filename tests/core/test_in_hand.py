@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,13 +23,18 @@ class App:
     """What the worker needs of Faust's app: it notes what is committed."""
 
     rebalancing = False
+    should_stop = False
 
     def __init__(self) -> None:
         self.committed: list[dict[str, int]] = []
+        self.crashed: list[BaseException] = []
         self.consumer = SimpleNamespace(_commit_offsets=self.commit)
 
     async def commit(self, offsets: dict[str, int]) -> None:
         self.committed.append(offsets)
+
+    async def crash(self, reason: BaseException) -> None:
+        self.crashed.append(reason)
 
 
 async def run(steps: list[int], failing: int | None = None) -> tuple[list[int], int, App]:
@@ -108,3 +114,30 @@ async def test_what_is_in_hand_of_a_revoked_partition_is_not_acknowledged() -> N
     await hand.commit_again()
     assert acknowledged == [3]
     assert app.committed == [{"topic-0": 4}]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), MemoryError("on purpose")])
+async def test_work_that_ends_in_any_other_way_ends_the_worker(error: BaseException) -> None:
+    async def work(_: Any) -> None:
+        raise error
+
+    app: Any = App()
+    hand = InHand(app, work)
+    for offset in range(AT_A_TIME):
+        await hand.add(Event(offset, []))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(app.crashed) == 1
+    assert app.committed == []
+
+
+async def test_work_that_a_stop_cancels_is_no_crash() -> None:
+    async def work(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    app: Any = App()
+    app.should_stop = True
+    await InHand(app, work).add(Event(0, []))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert app.crashed == []

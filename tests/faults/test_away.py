@@ -9,6 +9,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from services.kafka import Place, raw_topic
+from services.kafka_reader import read_at, reading
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports
 from tests.pipeline import SERVICES, Pipeline, event
@@ -60,6 +62,27 @@ async def test_kafka_killed_under_the_running_services(pipeline: Pipeline, broke
     await pipeline.through(120)
     assert (await pipeline.spent())["contract small"] == Decimal("50.05")
     assert await pipeline.audit() == []
+
+
+async def test_messages_are_read_again_after_kafka_was_away(pipeline: Pipeline, broker: KafkaBroker):
+    """A client's stop cancels the fetch that the broker's absence has broken, and that must not cancel who stops it."""
+    await pipeline.push("alpha", [event("alpha", "r")])
+    there = await _first(broker, raw_topic("alpha"))
+    gone = there._replace(received_at=there.received_at - 1)
+    reads = [asyncio.create_task(read_at(broker.bootstrap_servers, [there, gone] * 10)) for _ in range(8)]
+    await asyncio.to_thread(broker.kill)
+    await asyncio.sleep(6)  # longer than a read waits for a message
+    await asyncio.to_thread(broker.start)
+    for found in await asyncio.gather(*reads):
+        assert found[1::2] == [None] * 10
+        assert len(set(found[::2])) == 1
+        assert b"alpha" in found[0]
+
+
+async def _first(broker: KafkaBroker, topic: str) -> Place:
+    async with reading(broker.bootstrap_servers, "test", topic) as reader:
+        record = await reader.getone()
+    return Place(topic, record.partition, record.offset, record.timestamp)
 
 
 async def _answered(client: httpx.AsyncClient, pipeline: Pipeline, statuses: set[int]) -> httpx.Response:
