@@ -14,18 +14,25 @@ MESSAGES_A_BATCH = 500
 _IN_FLIGHT = 32
 
 
-async def fill(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], report: Callable[[int], None]) -> None:
-    """Write each chunk as one batch into its provider's topic, in turn over the partitions; raises KafkaError."""
+async def fill(kafka: str, chunks: Iterable[tuple[str, list[bytes]]], report: Callable[[int], None]) -> int:
+    """Write each chunk as one batch into its provider's topic, in turn over the partitions; raises KafkaError.
+
+    Returns how many messages the broker has acknowledged.
+    """
     producer = await started_producer(kafka, "bench")
+    sent = 0
     try:
         waiting: list[asyncio.Future[object]] = []
         for number, (provider, messages) in enumerate(chunks):
-            waiting += await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, _batches(producer, messages))
+            batches = _batches(producer, messages)
+            sent += sum(batch.record_count() for batch in batches)
+            waiting += await _send(producer, raw_topic(provider), number % RAW_PARTITIONS, batches)
             if len(waiting) >= _IN_FLIGHT:
                 await asyncio.gather(*waiting)
                 waiting = []
             report(len(messages))
         await asyncio.gather(*waiting)
+        return sent
     finally:
         await producer.stop()
 

@@ -5,6 +5,7 @@ The rows are those that measuring the limit has copied in; the time of that copy
 
 import time
 
+from services.bench.booked import NotBookedError
 from services.postgres import connect
 
 _PRICES = """
@@ -23,7 +24,7 @@ from bench.charge group by subject, lot, item, date_trunc('month', time)
 
 
 async def measure(database_url: str, events: int, copy_seconds: float) -> float:
-    """Return the events per second of copying, pricing and adding up."""
+    """Return the events per second of copying, pricing and adding up; raises NotBookedError when some are missing."""
     connection = await connect(database_url)
     try:
         await connection.execute("drop table if exists bench.price; drop table if exists bench.charge")
@@ -32,6 +33,9 @@ async def measure(database_url: str, events: int, copy_seconds: float) -> float:
         await connection.execute(_CHARGE)
         await connection.fetch(_SUM)
         seconds = time.perf_counter() - began
+        charged = await connection.fetchval("select count(*) from bench.charge")
+        if charged != events:
+            raise NotBookedError(f"{events:,} events copied in, {charged:,} of them there and priced")
         await connection.execute("drop table bench.usage, bench.price, bench.charge")
         return events / (copy_seconds + seconds)
     finally:

@@ -21,13 +21,15 @@ _OK = 202
 
 
 class Load(msgspec.Struct, frozen=True):
-    """What was answered with 202, how fast, and how many answers were others."""
+    """What was answered with 202, how fast, and how many answers were others, with how many events."""
 
+    events: int
     events_per_second: float
     requests_per_second: float
     p50_seconds: float
     p99_seconds: float
     refused: int
+    refused_events: int
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -137,11 +139,13 @@ def _load(statuses: list[int], latencies: list[float], seconds: float, events: i
     answered = statuses.count(_OK)
     latencies.sort()
     return Load(
+        answered * events,
         answered * events / seconds,
         answered / seconds,
         latencies[len(latencies) // 2],
         latencies[len(latencies) * 99 // 100],
         len(statuses) - answered,
+        (len(statuses) - answered) * events,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import faust
 
+from services.bench.booked import NotBookedError
 from services.kafka import Message, Sender, Topic, ensure_topics
 from services.postgres import connect
 
@@ -33,7 +34,7 @@ _INSERT = "insert into bench.naive values ($1, $2, $3, $4, $5, $6, $7) on confli
 
 
 async def measure(kafka: str, database_url: str, messages: Sequence[bytes]) -> float:
-    """Return the events per second; raises RuntimeError when the agent fails."""
+    """Return the events per second; raises RuntimeError when the agent fails, NotBookedError when rows are missing."""
     await ensure_topics(kafka, [Topic(TOPIC, 1)])
     connection = await connect(database_url)
     await connection.execute(_CREATE)
@@ -52,7 +53,18 @@ async def measure(kafka: str, database_url: str, messages: Sequence[bytes]) -> f
             process.kill()
     if process.returncode:
         raise RuntimeError(f"the plain agent ended with status {process.returncode}")
+    await _require_all(database_url, len(messages))
     return len(messages) / float(output.split()[-1])
+
+
+async def _require_all(database_url: str, messages: int) -> None:
+    connection = await connect(database_url)
+    try:
+        stored = await connection.fetchval("select count(*) from bench.naive")
+    finally:
+        await connection.close()
+    if stored != messages:
+        raise NotBookedError(f"the plain agent took {messages:,} events, {stored:,} are in its table")
 
 
 def _app(kafka: str, database_url: str, events: int) -> faust.App:

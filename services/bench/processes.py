@@ -41,12 +41,17 @@ def _memory_mib(member: Identity) -> float:
 
 
 class Costs:
-    """Measures processes from `with` to its end: CPU seconds, and memory at its highest, by name."""
+    """Measures processes from `with` to its end: CPU seconds, and memory, by name.
+
+    `progress` is set from outside, in events that are done, so that memory can be told by how far the work has come.
+    """
 
     def __init__(self, processes: Mapping[str, Identity]) -> None:
-        self._processes = processes
+        self._processes = dict(processes)
+        self._before: dict[str, float] = {}
         self.cpu: dict[str, float] = {}
-        self.memory: dict[str, float] = dict.fromkeys(processes, 0.0)
+        self.progress = 0
+        self._samples: list[tuple[int, dict[str, float]]] = []
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
 
@@ -56,13 +61,25 @@ class Costs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.cpu = {name: cpu_seconds(each) - self._before[name] for name, each in self._processes.items()}
+        self.cpu = {name: cpu_seconds(each) - self._before.get(name, 0.0) for name, each in self._processes.items()}
         self._ended.set()
         self._sampler.join()
 
+    def add(self, processes: Mapping[str, Identity]) -> None:
+        """Measure more processes, which were started after `with` began: all that they have used counts."""
+        self._processes = {**self._processes, **processes}
+
+    def memory(self, first: int = 0, last: int | None = None) -> dict[str, float]:
+        """Return memory in MiB at its highest, by name, while `progress` was between two numbers of events."""
+        highest = dict.fromkeys(self._processes, 0.0)
+        for progress, sample in self._samples:
+            if first <= progress and (last is None or progress <= last):
+                highest |= {name: max(highest[name], mib) for name, mib in sample.items()}
+        return highest
+
     def _sample(self) -> None:
         while True:
-            for name, each in self._processes.items():
-                self.memory[name] = max(self.memory[name], memory_mib(each))
+            progress = self.progress
+            self._samples.append((progress, {name: memory_mib(each) for name, each in self._processes.items()}))
             if self._ended.wait(_SAMPLE_SECONDS):
                 return

@@ -6,17 +6,19 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
-from services.bench import fill, floor, flow, gateway, limit, naive, stored, usage
-from services.bench.flow import Throughput
+from services.bench import booked, fill, floor, flow, gateway, limit, naive, stored, usage
+from services.bench.booked import NotBookedError, Sent
+from services.bench.flow import Freshness, Throughput
 from services.bench.gateway import Load
 from services.contract.load import load
 from services.contract.model import Contract
+from services.contract.money import multiply
 from services.stack.demo import CONTRACT, Stage
 from services.stack.local import LocalStack
 from services.stack.plafond import Addresses, Plafond, prepare, servers
@@ -27,15 +29,14 @@ REQUESTS_A_SECOND = 1_050
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured: rates in events per second, times in seconds."""
+    """What was measured: rates in events per second."""
 
     events: int
     pipeline: Throughput
     limit: limit.Limit
     naive: float
     floor: float
-    freshness_p50: float
-    freshness_p99: float
+    freshness: Freshness
     batches: Load
     single: Load
     bill: float
@@ -45,7 +46,7 @@ def run_bench(folder: Path, events: int, stored_rows: int, seconds: float, stage
     """Measure everything with so many events on top of stored ones, and each steady load for so many seconds.
 
     `plafond bill` comes first: it needs no server, and none is running yet.
-    Raises StackError when a part won't start.
+    Raises StackError when a part won't start, NotBookedError when something that was timed is not in the books.
     """
     contract = load(CONTRACT.read_text("utf-8"))
     assert isinstance(contract, Contract), "the sample has no mistakes"
@@ -60,46 +61,85 @@ def run_bench(folder: Path, events: int, stored_rows: int, seconds: float, stage
         done = stage("starting Kafka and PostgreSQL", None)
         plafond = servers(stack)
         done(1)
-        figures = asyncio.run(_bench(plafond, contract, fleet, rows, events, billed, stored_rows, seconds, stage))
+        bench = _Bench(plafond, contract, stage)
+        figures = asyncio.run(bench.run(fleet, rows, events, billed, stored_rows, seconds))
         rows.unlink()
         return figures
 
 
-async def _bench(
-    plafond: Plafond,
-    contract: Contract,
-    fleet: list[usage.Machine],
-    rows: Path,
-    events: int,
-    billed: float,
-    stored_rows: int,
-    seconds: float,
-    stage: Stage,
-) -> Figures:
-    keys = await prepare(plafond, CONTRACT.read_text("utf-8"))
-    kafka, database_url = plafond.addresses.kafka, plafond.addresses.database_url
-    if stored_rows:
-        await stored.store(database_url, contract, stored_rows, stage("storing earlier usage", stored_rows))
-    report = stage("filling the raw topics", events)
-    await fill.fill(kafka, usage.readings(fleet, events, fill.MESSAGES_A_BATCH), report)
-    done = stage("the machine's limit", None)
-    least = await asyncio.to_thread(limit.measure, kafka, database_url, rows, events)
-    done(1)
-    done = stage("plain SQL", None)
-    in_sql = await floor.measure(database_url, events, least.copy_seconds)
-    done(1)
-    done = stage("a plain Faust agent", None)
-    messages = [each for _, chunk in usage.readings(fleet, min(events, naive.EVENTS_MAX), 500) for each in chunk]
-    plain = await naive.measure(kafka, database_url, messages)
-    done(1)
-    through = await flow.throughput(plafond, events, stage("the pipeline takes its backlog in", events))
-    rate = through.events_per_second / 2
-    done = stage(f"freshness at {rate:,.0f} events/s", None)
-    fresh = usage.machines(contract, int(rate * (seconds + flow.WARM_UP_SECONDS)), "fresh")
-    p50, p99 = await flow.freshness(plafond, fresh, rate, seconds)
-    done(1)
-    batches, single = await _gateway(plafond.addresses, fleet[0], keys, seconds, stage)
-    return Figures(events, through, least, plain, in_sql, p50, p99, batches, single, billed)
+class _Bench:
+    """What is measured on running servers. After each flow all that was sent so far must be in the books."""
+
+    def __init__(self, plafond: Plafond, contract: Contract, stage: Stage) -> None:
+        self._plafond, self._contract, self._stage = plafond, contract, stage
+        self._kafka, self._url = plafond.addresses.kafka, plafond.addresses.database_url
+        self._sent = Sent()
+
+    async def run(
+        self, fleet: list[usage.Machine], rows: Path, events: int, billed: float, stored_rows: int, seconds: float
+    ) -> Figures:
+        """Measure one after the other."""
+        keys = await prepare(self._plafond, CONTRACT.read_text("utf-8"))
+        if stored_rows:
+            report = self._stage("storing earlier usage", stored_rows)
+            await stored.store(self._url, self._contract, events, stored_rows, report)
+        report = self._stage("filling the raw topics", events)
+        await fill.fill(self._kafka, usage.readings(fleet, events, fill.MESSAGES_A_BATCH), report)
+        least, in_sql, plain = await self._compared(fleet, rows, events)
+        through = await flow.throughput(self._plafond, events, self._stage("the pipeline takes its backlog in", events))
+        await self._require(Sent(events, usage.quantity_of(fleet, events)))
+        fresh = await self._freshness(through.events_per_second / 2, seconds)
+        batches, single = await self._gateway(fleet[0], keys, seconds)
+        return Figures(events, through, least, plain, in_sql, fresh, batches, single, billed)
+
+    async def _compared(self, fleet: list[usage.Machine], rows: Path, events: int) -> tuple[limit.Limit, float, float]:
+        """Return the machine's limit, and what plain SQL and a plain Faust agent come to."""
+        done = self._stage("the machine's limit", None)
+        least = await asyncio.to_thread(limit.measure, self._kafka, self._url, rows, events)
+        done(1)
+        done = self._stage("plain SQL", None)
+        in_sql = await floor.measure(self._url, events, least.copy_seconds)
+        done(1)
+        done = self._stage("a plain Faust agent", None)
+        messages = [each for _, chunk in usage.readings(fleet, min(events, naive.EVENTS_MAX), 500) for each in chunk]
+        plain = await naive.measure(self._kafka, self._url, messages)
+        done(1)
+        return least, in_sql, plain
+
+    async def _freshness(self, rate: float, seconds: float) -> Freshness:
+        done = self._stage(f"freshness at {rate:,.0f} events/s", None)
+        events = flow.events_at(rate, seconds)
+        fleet = usage.machines(self._contract, events, "fresh")
+        measured = await flow.freshness(self._plafond, fleet, rate, seconds)
+        await self._require(Sent(events, usage.quantity_of(fleet, events)))
+        done(1)
+        return measured
+
+    async def _gateway(self, machine: usage.Machine, keys: dict[str, str], seconds: float) -> tuple[Load, Load]:
+        """Return what the gateway takes in batches and as single events, once it is warm."""
+        addresses = self._plafond.addresses
+        target = gateway.Target(
+            "127.0.0.1", Addresses.port_of(addresses.gateway), keys[machine.provider], "",
+            machine.before_code, machine.before_time, machine.after_time,
+        )  # fmt: skip
+        modes = {
+            "warm-up": ("single", "2", str(REQUESTS_A_SECOND / 4)),
+            "single": ("single", str(seconds), str(REQUESTS_A_SECOND)),
+            "batches": ("batches", str(seconds)),
+        }
+        report = self._stage("the gateway", len(modes))
+        loads = {}
+        for series, mode in modes.items():
+            load = loads[series] = await gateway.measure(msgspec.structs.replace(target, series=series), *mode)
+            await flow.through(self._plafond, 0, lambda _: None)
+            quantity = multiply(machine.quantity, Decimal(load.events))
+            await self._require(Sent(load.events, quantity, load.refused_events))
+            report(1)
+        return loads["batches"], loads["single"]
+
+    async def _require(self, sent: Sent) -> None:
+        self._sent += sent
+        await booked.require(self._url, self._contract, self._sent)
 
 
 def _bill(rows: Path, events: int) -> float:
@@ -109,32 +149,16 @@ def _bill(rows: Path, events: int) -> float:
     os.sync()  # what was prepared is not written out while `bill` runs
     command = ["bill", "--contract", str(CONTRACT), "--usage", str(parquet), "--out", str(out), "--json"]
     began = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "services.cli", *command], stdout=subprocess.DEVNULL, check=False)
+    done = subprocess.run([sys.executable, "-m", "services.cli", *command], stdout=subprocess.PIPE, check=False)
     seconds = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"plafond bill ended with status {done.returncode}")
+    accepted = msgspec.json.decode(done.stdout)["accepted"]
+    if accepted != events:
+        raise NotBookedError(f"{events:,} events in the file, plafond bill has billed {accepted:,}")
     parquet.unlink()
     shutil.rmtree(out)
     return events / seconds
-
-
-async def _gateway(
-    addresses: Addresses, machine: usage.Machine, keys: dict[str, str], seconds: float, stage: Stage
-) -> tuple[Load, Load]:
-    target = gateway.Target(
-        "127.0.0.1", Addresses.port_of(addresses.gateway), keys[machine.provider], "warm-up",
-        machine.before_code, machine.before_time, machine.after_time,
-    )  # fmt: skip
-    done: Callable[[int], None] = stage("the gateway", 3)
-    await gateway.measure(target, "single", "2", str(REQUESTS_A_SECOND / 4))
-    done(1)
-    single = await gateway.measure(
-        msgspec.structs.replace(target, series="single"), "single", str(seconds), str(REQUESTS_A_SECOND)
-    )
-    done(1)
-    batches = await gateway.measure(msgspec.structs.replace(target, series="batches"), "batches", str(seconds))
-    done(1)
-    return batches, single
 
 
 def machine() -> str:

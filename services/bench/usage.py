@@ -9,10 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import NamedTuple, Self
 
 from services.contract.model import Contract
+from services.contract.money import multiply, total
 from services.ingest.events import EVENT_TYPE
 
 SEED = 34_400_000
@@ -46,6 +48,7 @@ class Machine:
 
     name: str
     provider: str
+    quantity: Decimal
     before_code: str
     before_time: str
     after_time: str
@@ -66,18 +69,27 @@ def machines(contract: Contract, events: int, series: str = "vm") -> list[Machin
         tariff = contract.tariff_at(contract.award_by_provider[provider, lot].code, FIRST_HOUR)
         assert tariff is not None, "every award of the sample has a tariff in March 2016"
         name = f"{series}-{number:06}"
+        subject, item = choose.choice(subjects), choose.choice(sorted(tariff.metered))
+        quantity = Decimal(choose.randint(1, 64_000)) / 1000
         made.append(
             Machine(
                 name,
                 provider,
+                quantity,
                 f'{{"specversion":"1.0","id":"{name}-',
                 f'","source":"/providers/{provider}","type":"{EVENT_TYPE}","time":"',
-                f'","subject":"{choose.choice(subjects)}","data":{{"lot":"{lot}",'
-                f'"item":"{choose.choice(sorted(tariff.metered))}","quantity":"{choose.randint(1, 64_000) / 1000:.3f}",'
+                f'","subject":"{subject}","data":{{"lot":"{lot}",'
+                f'"item":"{item}","quantity":"{quantity:.3f}",'
                 f'"region":"{choose.choice(regions)}","resource":"{name}"}}}}',
             )
         )
     return made
+
+
+def quantity_of(fleet: list[Machine], events: int) -> Decimal:
+    """Return what the fleet's first readings add up to."""
+    hours, rest = divmod(events, len(fleet))
+    return total(multiply(machine.quantity, Decimal(hours + (place < rest))) for place, machine in enumerate(fleet))
 
 
 def readings(fleet: list[Machine], events: int, chunk: int) -> Iterator[tuple[str, list[bytes]]]:

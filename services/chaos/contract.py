@@ -4,11 +4,13 @@ import re
 from datetime import date
 from decimal import Decimal
 
+from services.contract.load import load
+from services.contract.model import Contract
 from services.stack.demo import CONTRACT
 
 SHRINK = 1_000
 """By what ceilings and budgets are divided: a run of minutes then passes most of their thresholds."""
-_CEILING = re.compile(r'^(ceiling|budget) = "(\d+)"', re.MULTILINE)
+_CEILING = re.compile(r'^(ceiling|budget) = "([\d.]+)"', re.MULTILINE)
 _TARIFFS = "[[tariffs]]\n"
 _PRICE = re.compile(r'\bprice = "([\d.]+)"')
 
@@ -31,6 +33,18 @@ def with_tariff(text: str, award: str, day: date, factor: Decimal) -> str | None
     dearer = _PRICE.sub(lambda found: f'price = "{(Decimal(found[1]) * factor).normalize():f}"', mine[0])
     dated = re.sub(r"^valid_from = .*$", f"valid_from = {day}", dearer, flags=re.MULTILINE)
     return f"{text.rstrip()}\n\n{_TARIFFS}{dated}"
+
+
+def with_ceiling(text: str, place: float, factor: Decimal) -> str:
+    """Return a contract in which one of its ceilings and budgets is times a factor; the same where that can't be.
+
+    `place` chooses it: 0 is the first in the file, and below 1 the last.
+    """
+    found = list(_CEILING.finditer(text))
+    chosen = found[int(place * len(found))]
+    ceiling = f'{chosen[1]} = "{(Decimal(chosen[2]) * factor).normalize():f}"'
+    changed = text[: chosen.start()] + ceiling + text[chosen.end() :]
+    return changed if isinstance(load(changed), Contract) else text
 
 
 def _block(text: str) -> str:

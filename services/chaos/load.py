@@ -17,7 +17,6 @@ from services.bench.usage import Hour, Machine
 from services.chaos import errors
 from services.kafka import Message, Sender, raw_topic
 
-EVENTS_A_PUSH = 50
 PAUSE_SECONDS = 0.1
 AGAIN = 0.02
 CONFLICTING = 0.003
@@ -47,12 +46,22 @@ class Record:
 
 
 class Provider:
-    """Pushes the readings of its machines, hour after hour; a few of them twice, none in order."""
+    """Pushes the readings of its machines, hour after hour; a few of them twice, none in order.
+
+    It offers so many events every `PAUSE_SECONDS`, and less where these are not acknowledged at once.
+    """
 
     def __init__(
-        self, machines: list[Machine], deliver: Deliver, record: Record, gate: asyncio.Event, seed: int
+        self,
+        machines: list[Machine],
+        events_a_push: int,
+        deliver: Deliver,
+        record: Record,
+        gate: asyncio.Event,
+        seed: int,
     ) -> None:
         self.name = machines[0].provider
+        self._events_a_push = events_a_push
         self.machines, self._deliver, self._record, self._gate = machines, deliver, record, gate
         self._choose = random.Random(seed)  # noqa: S311 disorder needs no secrecy
         self._next = 0
@@ -83,7 +92,7 @@ class Provider:
 
     def _some(self) -> list[bytes]:
         messages = []
-        for _ in range(EVENTS_A_PUSH):
+        for _ in range(self._events_a_push):
             hour, place = divmod(self._next, len(self.machines))
             messages.append(self.machines[place].message(Hour.number(hour)))
             self._next += 1

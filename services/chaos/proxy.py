@@ -20,10 +20,14 @@ class Mode(Enum):
 
 
 class Proxy:
-    """Passes a port on to another of this machine, as its mode says."""
+    """Passes a port on to another of this machine, as its mode says.
+
+    `hits` is how often the mode has got in the way since it was set: connections cut, data held back or slowed.
+    """
 
     def __init__(self, port: int, target: int) -> None:
         self.port, self.target = port, target
+        self.hits = 0
         self._mode = Mode.PASS
         self._flows = asyncio.Event()
         self._flows.set()
@@ -46,6 +50,7 @@ class Proxy:
     def set(self, mode: Mode) -> None:
         """Change the mode, for open connections as well."""
         self._mode = mode
+        self.hits = 0
         if mode is Mode.STALL:
             self._flows.clear()
         else:
@@ -68,10 +73,12 @@ class Proxy:
 
     def _abort(self) -> None:
         for writer in self._writers:
+            self.hits += 1
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._mode is Mode.CUT:
+            self.hits += 1
             writer.transport.abort()
             return
         try:
@@ -98,6 +105,8 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
+            if self._mode in {Mode.STALL, Mode.SLOW}:
+                self.hits += 1
             await self._flows.wait()
             if self._mode is Mode.SLOW:
                 await asyncio.sleep(SLOW_SECONDS)

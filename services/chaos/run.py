@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,16 @@ from aiokafka.errors import KafkaError
 
 from services import contract_store
 from services.audit.run import audit
-from services.bench.usage import Hour, Machine, machines
+from services.bench.usage import HOURS, Hour, Machine, machines
 from services.chaos import load, verdict
 from services.chaos.errors import ChaosError
-from services.chaos.faults import KINDS, OPEN_MONTH, Fault, schedule
+from services.chaos.faults.contents import OPEN_MONTH
+from services.chaos.faults.fault import Fault
+from services.chaos.faults.kinds import KINDS, schedule
 from services.chaos.flow import wait_until_it_flows
 from services.chaos.fuzz import fuzz
+from services.chaos.outcome import Happened, Outcome, Plan
+from services.chaos.tally import Tally
 from services.chaos.world import SERVERS, World
 from services.contract.load import load as load_contract
 from services.contract.model import Contract
@@ -29,15 +32,12 @@ from services.postgres import connect
 from services.stack.plafond import SERVICES, Plafond, prepare
 from services.stack.process import StackError
 
-RECOVERY_SECONDS_MAX = 30
 AUDIT_SECONDS = 60
 FAILURES = (
     ChaosError, contract_store.ContractError, CloseError, StackError, asyncpg.PostgresError, KafkaError, OSError,
 )  # fmt: skip
 """What may go so wrong, once everything has started, that the rest is not done: a finding, to be told as one."""
 BROKEN_ON_PURPOSE = frozenset({"no message is parked", "no usage is below zero"})
-EVENTS = 1_000 * 744
-"""So many machines that no provider comes to the end of the contract, whatever the length of the run."""
 _OVER_HTTP = 2
 _PROVIDERS = 4
 _DEAL_WITH_PARKED = """
@@ -47,66 +47,21 @@ select (select count(*) from rating.parked) + (select count(*) from invoicing.pa
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
-    """A fault and what followed: `recovery` in seconds from its end; `breaches` of the audit after it."""
-
-    number: int
-    what: str
-    seconds: float
-    recovery: float
-    breaches: tuple[str, ...]
-    took_effect: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the chaos came to.
-
-    `restarts` names services that ended by themselves and were started again. `failure` says what went so wrong that
-    the rest was not done; there is no verdict then.
-    """
-
-    happened: list[Happened]
-    left_out: list[str]
-    restarts: list[str]
-    poison: int
-    fuzzed: int
-    verdict: verdict.Verdict | None
-    breaches: tuple[str, ...]
-    failure: str = ""
-
-    @property
-    def slowest(self) -> float:
-        """Return the longest recovery in seconds."""
-        return max((each.recovery for each in self.happened), default=0.0)
-
-    @property
-    def good(self) -> bool:
-        """Tell whether nothing was lost, doubled, off, too slow, or ended by itself."""
-        done = not self.failure and self.verdict is not None and self.verdict.good
-        whole = done and not self.breaches and not self.restarts
-        quick = self.slowest <= RECOVERY_SECONDS_MAX
-        return whole and quick and all(each.took_effect and not each.breaches for each in self.happened)
-
-
-def run_chaos(folder: Path, faults: int, seed: int, fuzzed: int, report: Callable[[Happened], None]) -> Outcome:
-    """Break things so many times; raises ChaosError or StackError when it can't go on."""
+def run_chaos(folder: Path, plan: Plan, report: Callable[[Happened], None]) -> Outcome:
+    """Break things as planned; raises ChaosError or StackError when it can't go on."""
     world = World(folder)
     try:
         with world.stack:
-            return asyncio.run(_chaos(world, world.up(), faults, seed, fuzzed, report))
+            return asyncio.run(_chaos(world, world.up(), plan, report))
     finally:
         world.disks.unmount()
 
 
-async def _chaos(
-    world: World, plafond: Plafond, faults: int, seed: int, fuzzed: int, report: Callable[[Happened], None]
-) -> Outcome:
+async def _chaos(world: World, plafond: Plafond, plan: Plan, report: Callable[[Happened], None]) -> Outcome:
     keys = await prepare(plafond, world.contract)
     await world.open()
     try:
-        return await _break_things(world, plafond, keys, faults, seed, fuzzed, report)
+        return await _break_things(world, plafond, keys, plan, report)
     finally:
         await world.close()
 
@@ -115,9 +70,7 @@ async def _break_things(
     world: World,
     plafond: Plafond,
     keys: dict[str, str],
-    faults: int,
-    seed: int,
-    fuzzed: int,
+    plan: Plan,
     report: Callable[[Happened], None],
 ) -> Outcome:
     await world.start(*SERVERS, *SERVICES)
@@ -125,22 +78,14 @@ async def _break_things(
     gate = asyncio.Event()
     sender = Sender(plafond.addresses.kafka, "chaos-provider")
     async with httpx.AsyncClient(base_url=plafond.addresses.gateway, timeout=5, trust_env=False) as client:
-        providers = _providers(world, keys, client, sender, record, gate, seed)
+        providers = _providers(world, keys, client, sender, record, gate, plan)
         chaos = _Chaos(world, providers, record, gate)
         world.latest = lambda: max(each.latest for each in providers)
         work = [asyncio.create_task(each.run()) for each in providers]
         work.append(asyncio.create_task(world.supervise()))
-        happened: list[Happened] = []
-        failure = ""
         try:
-            for number, fault in enumerate(schedule(world, random.Random(seed), faults), 1):  # noqa: S311 not a secret
-                try:
-                    happened.append(await chaos.suffer(number, fault))
-                    chaos.raise_from(work)
-                except FAILURES as error:
-                    failure = f"fault {number} ({fault.what}): {error or repr(error)}"
-                    break
-                report(happened[-1])
+            upcoming = schedule(world, random.Random(plan.seed))  # noqa: S311 not a secret
+            happened, not_due, failure = await _suffer(chaos, upcoming, plan.faults, work, report)
         finally:
             for task in work:
                 task.cancel()
@@ -149,17 +94,49 @@ async def _break_things(
             record.close()
     left_out = [kind.__doc__ or kind.__name__ for kind in KINDS if not kind.possible(world)]
     if failure:
-        return Outcome(happened, left_out, world.restarts, world.poison, 0, None, (), failure)
+        return Outcome(happened, not_due, left_out, world.restarts, world.poison, None, None, (), failure)
     found: verdict.Verdict | None = None
+    tally: Tally | None = None
     breaches: tuple[str, ...] = ()
     try:
         found, breaches = await chaos.compare()
-        if fuzzed:
-            await fuzz(plafond, keys, fuzzed, seed)
-            breaches += await chaos.audit()
+        if plan.fuzzed:
+            tally = await fuzz(plafond, keys, plan.fuzzed, plan.seed)
+            breaches += tally.differences() + await chaos.audit()
     except FAILURES as error:
         failure = f"after the faults: {error or repr(error)}"
-    return Outcome(happened, left_out, world.restarts, world.poison, fuzzed, found, breaches, failure)
+    return Outcome(happened, not_due, left_out, world.restarts, world.poison, tally, found, breaches, failure)
+
+
+async def _suffer(
+    chaos: "_Chaos",
+    faults: Iterator[Fault],
+    wanted: int,
+    work: list[asyncio.Task[Any]],
+    report: Callable[[Happened], None],
+) -> tuple[list[Happened], list[str], str]:
+    """Let faults happen until so many have had their effect; return them, those that were not due, and a failure.
+
+    One that had none is tried once more, so that its kind is not left out.
+    """
+    happened: list[Happened] = []
+    not_due: list[str] = []
+    again: Fault | None = None
+    while sum(each.took_effect for each in happened) < wanted:
+        fault, number = again or next(faults), len(happened) + 1
+        try:
+            if not await fault.is_due():
+                not_due.append(fault.what)
+                continue
+            happened.append(await chaos.suffer(number, fault))
+            chaos.raise_from(work)
+        except FAILURES as error:
+            return happened, not_due, f"fault {number} ({fault.what}): {error or repr(error)}"
+        report(happened[-1])
+        again = None if again or happened[-1].took_effect else fault
+        if len(happened) >= 2 * wanted + len(KINDS):
+            return happened, not_due, f"most faults have no effect: {number} were tried for {wanted} that have one"
+    return happened, not_due, ""
 
 
 def _providers(
@@ -169,17 +146,20 @@ def _providers(
     sender: Sender,
     record: load.Record,
     gate: asyncio.Event,
-    seed: int,
+    plan: Plan,
 ) -> list[load.Provider]:
     contract = load_contract(world.contract)
     assert isinstance(contract, Contract), "the sample has no mistakes"
     fleets: dict[str, list[Machine]] = {}
-    for machine in machines(contract, EVENTS, "chaos"):
+    # A machine for each event a second: a provider's usage then goes on by some hours a second, and comes to the end of
+    # the contract only after hours.
+    for machine in machines(contract, plan.load * HOURS, "chaos"):
         fleets.setdefault(machine.provider, []).append(machine)
     made = []
     for number, (name, fleet) in enumerate(sorted(fleets.items())[:_PROVIDERS]):
         deliver = load.over_http(client, keys[name]) if number < _OVER_HTTP else load.into_kafka(sender, name)
-        made.append(load.Provider(fleet, deliver, record, gate, seed + number))
+        events_a_push = max(1, round(plan.load * load.PAUSE_SECONDS / _PROVIDERS))
+        made.append(load.Provider(fleet, events_a_push, deliver, record, gate, plan.seed + number))
     names = {each.name for each in made}
     world.awards = sorted({award.code for (name, _), award in contract.award_by_provider.items() if name in names})
     return made
@@ -206,7 +186,9 @@ class _Chaos:
         await self._retire_seconds()
         self._gate.clear()
         await asyncio.gather(*(each.pause() for each in self._providers))
-        return Happened(number, fault.what, fault.seconds, recovery, await self.audit(), took_effect)
+        return Happened(
+            number, type(fault).__name__, fault.what, fault.seconds, recovery, await self.audit(), took_effect
+        )
 
     async def compare(self) -> tuple[verdict.Verdict, tuple[str, ...]]:
         """Close every month and compare the books with what was acknowledged; returns the audits' breaches as well."""

@@ -6,8 +6,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,18 +17,20 @@ import httpx
 from services.bench.usage import FIRST_HOUR
 from services.chaos.contract import low_ceilings
 from services.chaos.proxy import Proxy
+from services.postgres import connect
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, Addresses, Plafond, servers
 from services.stack.process import LOOPBACK, StackError, free_ports, run
 
 SERVERS = ("kafka", "postgres")
 SECOND = "second"
-DISK = "4g"
+DISK = "6g"
 _SUPERVISE_SECONDS = 0.5
 _SLACK_KIB = 64
 WORK_SECONDS_MAX = 30.0
 _LOOK_SECONDS = 0.2
 _BATCHES = re.compile(r"^plafond_batch_events_count\{.*\} [1-9]", re.MULTILINE)
+_VERSION = re.compile(r"^plafond_contract_version\{.*\} (\S+)", re.MULTILINE)
 _TRIES = 20
 
 
@@ -134,15 +138,41 @@ class World:
 
     async def has_worked(self, name: str) -> bool:
         """Wait until a service has done a batch since its start; False when it takes too long."""
-        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
-            for _ in range(int(WORK_SECONDS_MAX / _LOOK_SECONDS)):
-                try:
-                    if _BATCHES.search((await client.get(self._probes[name])).text):
-                        return True
-                except httpx.TransportError:
-                    pass  # it is still starting
-                await asyncio.sleep(_LOOK_SECONDS)
+        for _ in range(int(WORK_SECONDS_MAX / _LOOK_SECONDS)):
+            answer = await self._answer(name)
+            if answer and _BATCHES.search(answer.text):
+                return True
+            await asyncio.sleep(_LOOK_SECONDS)
         return False
+
+    async def version_of(self, name: str) -> int | None:
+        """Return the contract version that a service works with; None when it does not answer."""
+        answer = await self._answer(name)
+        found = _VERSION.search(answer.text) if answer else None
+        return int(float(found[1])) if found else None
+
+    async def clock_of(self, name: str) -> float | None:
+        """Return by how many seconds a service's clock is off; None when it does not answer."""
+        answer = await self._answer(name)
+        if answer is None:
+            return None
+        return (parsedate_to_datetime(answer.headers["date"]) - datetime.now(UTC)).total_seconds()
+
+    async def asked(self, statement: str, *parameters: object) -> Any:
+        """Return the one value that a statement selects."""
+        connection = await connect(self.stack.database_url)
+        try:
+            return await connection.fetchval(statement, *parameters)
+        finally:
+            await connection.close()
+
+    async def _answer(self, name: str) -> httpx.Response | None:
+        """Return what a service's probes say; None when it is away."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            try:
+                return await client.get(self._probes[name])
+            except httpx.TransportError:
+                return None
 
     def set_clock(self, seconds: int) -> None:
         """Let the services' clocks be off by so many seconds."""

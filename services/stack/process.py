@@ -72,6 +72,12 @@ class Identity:
         stat = _stat(self.pid)
         return stat is not None and stat.started == self.started and stat.state not in "ZX"
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal (SIGSTOP) has stopped it."""
+        stat = _stat(self.pid)
+        return stat is not None and stat.started == self.started and stat.state == "T"
+
     def family(self) -> list["Identity"]:
         """Return it with all that it started: its session, and its children that left the session."""
         own = _stat(self.pid)

@@ -20,9 +20,9 @@ FAULTS, FUZZED = 13, 30_000
 
 def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     written = tmp_path / "chaos.json"
-    command = ["chaos", "--faults", str(FAULTS), "--seed", "4", "--fuzz", str(FUZZED), "--json", str(written)]
+    command = ["chaos", "--faults", str(FAULTS), "--seed", "4", "--load", "1500", "--fuzz", str(FUZZED)]
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli", *command, "--folder", str(tmp_path / "stack")],
+        [sys.executable, "-m", "services.cli", *command, "--json", str(written), "--folder", str(tmp_path / "stack")],
         capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -33,25 +33,37 @@ def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     assert found["conflicts"] > 0
     assert found["slowest_recovery_seconds"] <= 30
     assert found["faults"] == FAULTS
-    assert found["events"] > 1_000
+    assert found["events"] > 10_000
+    assert (found["fuzzed"], found["fuzz"]["asked_for"]) == (FUZZED, FUZZED)
+    assert found["fuzz"]["grown"] == sum(found["fuzz"]["became"].values())
     assert all(each["breaches"] == [] for each in found["happened"])
     kinds = {each["what"].split()[0] for each in found["happened"]}
     assert len(kinds) > 5, kinds
 
 
-def test_what_stops_a_run_is_told_with_what_was_found_before(tmp_path: Path) -> None:
+def test_what_is_lost_doubled_or_stops_a_run_is_told(tmp_path: Path) -> None:
+    """The record leaves out an event that was sent, and names one that was not; and then the fuzzing fails."""
     written = tmp_path / "chaos.json"
     program = """
 import sys
 from services import cli
-from services.chaos import run
+from services.chaos import load, run
 from services.chaos.errors import ChaosError
+add, close = load.Record.add, load.Record.close
+first = []
+def forgetful(record, messages):
+    if not first:
+        first.append(messages[0])
+    add(record, [message for message in messages if message != first[0]])
+def inventive(record):
+    add(record, [first[0].replace(b'"id":"', b'"id":"never-sent-', 1)])
+    close(record)
 async def fuzz(*_):
     raise ChaosError("the gateway answers 500")
-run.fuzz = fuzz
+load.Record.add, load.Record.close, run.fuzz = forgetful, inventive, fuzz
 cli.main()
 """
-    words = ["chaos", "--faults", "1", "--seed", "4", "--fuzz", "10", "--json", str(written)]
+    words = ["chaos", "--faults", "1", "--seed", "4", "--load", "500", "--fuzz", "10", "--json", str(written)]
     done = subprocess.run(
         [sys.executable, "-c", program, *words, "--folder", str(tmp_path / "stack")],
         capture_output=True, text=True, timeout=300, check=False,
@@ -59,7 +71,8 @@ cli.main()
     assert done.returncode == 1, done.stdout + done.stderr
     assert "after the faults: the gateway answers 500" in " ".join(done.stderr.split())
     found = json.loads(written.read_text())
-    assert (found["failure"], found["lost"], found["doubled"]) == ("after the faults: the gateway answers 500", 0, 0)
+    assert found["failure"] == "after the faults: the gateway answers 500"
+    assert (found["lost"], found["doubled"]) == (1, 1)
 
 
 def test_the_same_seed_breaks_the_same_way() -> None:

@@ -1,0 +1,1 @@
+"""What can be broken: a class a fault, and the order in which they come."""
