@@ -12,6 +12,7 @@ from services.contract.commitments import Minimum, Prepaid
 from services.contract.model import AllocationKey, Award, Contract, Phase, Tariff
 from services.contract.money import plain, total
 from services.contract.months import month_of, months_between
+from services.contract.parted import parted
 from services.contract.price import Price, Scope
 from services.contract.problems import Problem, one_of
 from services.contract.tariff.reserved import EVERYONE
@@ -19,7 +20,7 @@ from services.contract.tariff.reserved import EVERYONE
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _promised, _committed, _rates, _pools)
+    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, parted, _promised, _committed, _rates, _pools)
     return [problem for rule in rules for problem in rule(contract)]
 
 

@@ -99,12 +99,16 @@ class Award:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """An award's prices from a date on, until its next tariff; `fees` are those that are on other charges."""
+    """An award's prices from a date on, until its next tariff; `fees` are those that are on other charges.
+
+    `own_meters` says that what counts by the month may count again for its part of a month in which it begins.
+    """
 
     award: str
     valid_from: date
     prices: Mapping[str, Price]
     fees: Rounds = ()
+    own_meters: bool = False
 
     @property
     def metered(self) -> list[str]:

@@ -32,6 +32,7 @@ class _Table(NamedTuple):
     valid_from: date
     section: Section
     factor: Decimal
+    own_meters: bool
     indexed: tuple[Indexed, ...] = ()
 
 
@@ -42,7 +43,8 @@ def read_tariffs(
     tables = []
     for section in document.tables("tariffs", at_least=1, label="award valid_from"):
         award = section.reference("award", awards, "awards (lot/supplier)")
-        tables.append(_Table(award or "", section.day("valid_from") or date.min, section, ONE))
+        day, own_meters = section.day("valid_from") or date.min, section.flag("own_meters")
+        tables.append(_Table(award or "", day, section, ONE, own_meters))
     for section in sorted(document.tables("indexation", label="award valid_from"), key=_day_of):
         tables += _indexed(section, awards, tables)
     return tuple(_tariff(each, items, own_currency) for each in tables)
@@ -56,6 +58,7 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
     """Return the tariff in force with its prices changed by a percentage from a day on."""
     award = section.reference("award", awards, "awards (lot/supplier)")
     day, percent = section.day("valid_from"), section.number("percent", PERCENT_DIGITS, -FIFTY, FIFTY)
+    own_meters = section.flag("own_meters")
     section.done()
     if award is None or day is None or percent is None:
         return []
@@ -70,7 +73,8 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
         )
         return []
     factor = multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH)))
-    return [base._replace(valid_from=day, factor=factor, indexed=(*base.indexed, Indexed(day, percent)))]
+    indexed = (*base.indexed, Indexed(day, percent))
+    return [base._replace(valid_from=day, factor=factor, own_meters=own_meters, indexed=indexed)]
 
 
 def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
@@ -87,7 +91,7 @@ def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
         section.problem("rate", show(rate), "no such key: the prices are in the contract's own currency")
     fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
     section.done()
-    return Tariff(table.award, table.valid_from, prices, fees)
+    return Tariff(table.award, table.valid_from, prices, fees, table.own_meters)
 
 
 def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[str, Price]:
