@@ -121,7 +121,8 @@ def _my_parts(
     if price.currency is None:
         return of_steps(steps)
     assert price.rate is not None, "an amount was converted"
-    what = f"{plain(meter['in_currency'])} {price.currency} at {plain(price.rate)} for 1 {contract.currency}"
+    rate = f"{plain(price.rate)} for 1 {contract.currency}, the rate of {price.rate_month}"
+    what = f"{plain(meter['in_currency'])} {price.currency} at {rate}"
     return [Part(what, mine)]
 
 

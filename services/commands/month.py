@@ -222,7 +222,9 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
 def _in_currency(line: Line) -> str:
     if line.conversion is None:
         return ""
-    return f"{euros(line.conversion.amount)} {line.conversion.currency} at {plain(line.conversion.rate)}"
+    made = line.conversion
+    of = f" of {made.rate_month}" if made.rate_month else ""
+    return f"{euros(made.amount)} {made.currency} at {plain(made.rate)}{of}"
 
 
 def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:

@@ -218,11 +218,18 @@ def _rates(contract: Contract) -> Iterator[Problem]:
 def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str, *, is_latest: bool) -> Problem | None:
     place, month = f"tariffs[{tariff.award} {tariff.valid_from}].currency", month_of(tariff.valid_from)
     given = sorted(since for code, since in contract.rates if code == currency)
-    if contract.rate(currency, month) is None:
+    rate = contract.rate(currency, month)
+    if rate is None:
         return Problem(
             place,
             f"{currency!r}, for which there is no rate in {month}",
             f'one of [[rates]] with currency = "{currency}" for {month} or before',
+        )
+    if contract.phases and rate.month < (oldest := _year_before(contract.starts)):
+        return Problem(
+            place,
+            f"{currency!r}, whose last rate by {month} is that of {rate.month}",
+            f"one of [[rates]] from {oldest} on, a year before the contract, to {month}",
         )
     if is_latest or month > given[-1]:
         return None
@@ -234,6 +241,10 @@ def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str,
         f"{currency!r}, which has a rate for {given[-1]} and none for {', '.join(missing)}",
         'one of [[rates]] for each month, or rate = "latest" in the tariff: then the last one holds',
     )
+
+
+def _year_before(day: date) -> str:
+    return f"{day.year - 1:04}-{day.month:02}"
 
 
 def _last_days(contract: Contract) -> dict[tuple[str, date], date]:

@@ -128,7 +128,8 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     return invoices
 
 
-def _conversion(line: Line) -> tuple[str | None, str | None, str | None]:
+def _conversion(line: Line) -> tuple[str | None, str | None, str | None, str | None]:
     if line.conversion is None:
-        return None, None, None
-    return line.conversion.currency, plain(line.conversion.rate), plain(line.conversion.amount)
+        return None, None, None, None
+    made = line.conversion
+    return made.currency, plain(made.rate), plain(made.amount), made.rate_month
