@@ -143,7 +143,7 @@ def _pooled(
     contract: Contract, key: PostingKey, share: Share, direct: Mapping[str, Decimal]
 ) -> tuple[dict[str, Any], Part]:
     """Return the pool that a line is a share of, and the share."""
-    pool = contract.pools[key.pool]
+    pool = contract.pool(key.pool, key.month)
     weights = pool_weights(pool, direct)
     divided = divide(share.amount, weights)
     check(f"the shares of pool {pool.code}", divided.parts.values(), share.amount)

@@ -149,7 +149,7 @@ class Contract:
     first month it is for, how much of the currency one unit of the contract's buys; `equivalences`, of which quantities
     of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
     by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
-    beyond single prices.
+    beyond single prices. `closed_pools` has the pools as they were when months were closed, by month.
     """
 
     code: str
@@ -176,6 +176,7 @@ class Contract:
     prepaid: tuple[Prepaid, ...] = ()
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
+    closed_pools: Mapping[str, Mapping[str, Pool]] = field(default_factory=dict)
 
     @property
     def starts(self) -> date:
@@ -285,6 +286,10 @@ class Contract:
         return any(
             each.valid_from == valid_from and item in each.prices for each in self.tariffs_by_award.get(award, ())
         )
+
+    def pool(self, code: str, month: str) -> Pool:
+        """Return a pool as it is shared in a month: a closed one stays split by the key it was closed with."""
+        return self.closed_pools.get(month, self.pools).get(code) or self.pools[code]
 
     def rate(self, currency: str | None, month: str) -> Rate | None:
         """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""
