@@ -207,7 +207,7 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
                 "line": str(number),
                 "whose": ", ".join(filter(None, (line.key.department, line.key.pool and f"pool {line.key.pool}"))),
                 "used": line.key.month if line.key.month != month else "",
-                "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):,f}",
+                "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):z,f}",
                 "in_currency": _in_currency(line),
                 "amount": euros(line.amount),
             }

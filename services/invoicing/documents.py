@@ -101,8 +101,8 @@ def table_csv(columns: Iterable[str], rows: Iterable[dict[str, str]]) -> str:
 
 
 def due(contract: Contract, amount: Decimal) -> str:
-    """Write a rounded amount with all decimals of the currency."""
-    return f"{amount:.{contract.currency_digits}f}"
+    """Write a rounded amount with all decimals of the currency, no minus on zero."""
+    return f"{amount:z.{contract.currency_digits}f}"
 
 
 def _or_empty(number: Decimal | None) -> str:

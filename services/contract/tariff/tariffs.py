@@ -11,14 +11,11 @@ from services.contract.money import HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply
 from services.contract.price import Indexed, Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
-from services.contract.tariff import ChargeModel
-from services.contract.tariff.graduated import Graduated
+from services.contract.tariff.dear import refuse_dear
 from services.contract.tariff.models import MODELS
-from services.contract.tariff.per_unit import PerUnit
 from services.contract.tariff.percentage import Percentage, fee_rounds
-from services.contract.tariff.reserved import EVERYONE, Reserved, read_reserved
+from services.contract.tariff.reserved import read_reserved
 from services.contract.tariff.unused_fee import read_unused_fee
-from services.contract.tariff.volume import Volume
 
 PERCENT_DIGITS = 4
 FIFTY = Decimal(50)
@@ -151,26 +148,12 @@ def _read_price(section: Section, item: str) -> Price | None:
         section.problem("of", f"{show(item)}, the fee itself", "other items")
     if isinstance(model, Percentage) and reserved:
         section.problem("reserved", "units of a fee", "no such key: a fee is on money, of which nothing is reserved")
-    _refuse_dear(section, model, reserved)
+    if not isinstance(model, Percentage):
+        refuse_dear(section, model, reserved)
     return Price(
         item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO,
         reserved=reserved, fee_payers=fee_payers, first_fee=first_fee,
     )  # fmt: skip
-
-
-def _refuse_dear(section: Section, model: ChargeModel, reserved: Mapping[str, Reserved]) -> None:
-    """Note what is reserved at a higher price for a unit than any that it has otherwise."""
-    if isinstance(model, PerUnit):
-        dearest = model.price
-    elif isinstance(model, Graduated | Volume):
-        dearest = max(tier.price for tier in model.tiers)
-    else:
-        return
-    for payer, each in reserved.items():
-        if each.price > dearest:
-            place = f"reserved[{payer}].price" if payer != EVERYONE else "reserved[0].price"
-            found = f"{plain(each.price)}, more than {plain(dearest)} without a reservation"
-            section.problem(place, found, f"at most {plain(dearest)}")
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:
