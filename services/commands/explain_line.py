@@ -24,7 +24,7 @@ _POSTED = [
 
 def show_line(found: Mapping[str, Any]) -> None:
     """Print how a line comes about, from what it is down to what was posted."""
-    whose = f"invoice {found['invoice']}" if found["invoice"] else f"the open statement of {found['month']}"
+    whose = f"{found['document']} {found['invoice']}" if found["invoice"] else f"the open statement of {found['month']}"
     console.print(
         f"Line {found['line']} of {whose}, {found['institution_name']}", style="bold", markup=False, highlight=False
     )

@@ -7,7 +7,7 @@ import typer
 
 from services.commands import chart
 from services.commands.contract_file import contract_in
-from services.commands.month_range import months_given
+from services.commands.month_range import months_given, refuse_outside
 from services.commands.servers import DatabaseOption, on_database
 from services.commands.unpriced import say_unpriced, unpriced_data
 from services.contract.model import Contract
@@ -53,6 +53,7 @@ def simulate_command(
         stored = await newest(connection)
         if stored is None:
             fail("no contract is applied yet: run `plafond contract apply FILE`")
+        refuse_outside(stored.contract, months[0], months[-1])
         return stored.contract, await simulate(connection, stored.contract, other, months)
 
     agreed, made = on_database(database_url, work)

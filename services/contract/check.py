@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from services.contract.commitments import Minimum, Prepaid
+from services.contract.equivalences import circles
 from services.contract.model import AllocationKey, Award, Contract, Phase, Tariff
 from services.contract.money import plain, total
 from services.contract.months import month_of, months_between
@@ -20,7 +21,20 @@ from services.contract.tariff.reserved import EVERYONE
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, parted, _promised, _committed, _rates, _pools)
+    rules = (
+        _phases,
+        _ceilings,
+        _lots,
+        _providers,
+        _topics,
+        _tariffs,
+        parted,
+        _promised,
+        _committed,
+        _rates,
+        _pools,
+        circles,
+    )
     return [problem for rule in rules for problem in rule(contract)]
 
 
