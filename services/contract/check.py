@@ -141,7 +141,7 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
         key = (tariff.award, tariff.valid_from)
         if key in seen and tariff.award and tariff.valid_from != date.min:
             yield Problem(
-                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                f"{tariff.place}.valid_from",
                 f"{tariff.valid_from} again",
                 f"a day on which no other tariff of {tariff.award} begins",
             )
@@ -153,7 +153,7 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
     for tariff in contract.tariffs:
         if tariff.valid_from != date.min and not starts <= tariff.valid_from < max(ends, starts):
             yield Problem(
-                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                f"{tariff.place}.valid_from",
                 str(tariff.valid_from),
                 f"a day of the contract, from {starts} to {ends - timedelta(days=1)}",
             )
@@ -171,7 +171,7 @@ def _promised(contract: Contract) -> Iterator[Problem]:
     """What is due unused is owed by those who run up the meter, and for whole months."""
     ends = _last_days(contract)
     for tariff in contract.tariffs:
-        place = f"tariffs[{tariff.award} {tariff.valid_from}]"
+        place = tariff.place
         for item, price in tariff.prices.items():
             yield from _unknown_payers(contract, price, f"{place}.prices[{item}]")
         promised = sorted(item for item, price in tariff.prices.items() if price.is_promised)
@@ -230,21 +230,20 @@ def _rates(contract: Contract) -> Iterator[Problem]:
 
 
 def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str, *, is_latest: bool) -> Problem | None:
-    place, month = f"tariffs[{tariff.award} {tariff.valid_from}].currency", month_of(tariff.valid_from)
+    place, month = f"{tariff.place}.currency", month_of(tariff.valid_from)
     given = sorted(since for code, since in contract.rates if code == currency)
     rate = contract.rate(currency, month)
-    if rate is None:
-        return Problem(
-            place,
-            f"{currency!r}, for which there is no rate in {month}",
-            f'one of [[rates]] with currency = "{currency}" for {month} or before',
+    oldest = _year_before(contract.starts) if contract.phases else month
+    if rate is None or (contract.phases and rate.month < oldest):
+        found = (
+            f"for which there is no rate in {month}"
+            if rate is None
+            else f"whose last rate by {month} is of {rate.month}"
         )
-    if contract.phases and rate.month < (oldest := _year_before(contract.starts)):
-        return Problem(
-            place,
-            f"{currency!r}, whose last rate by {month} is that of {rate.month}",
-            f"one of [[rates]] from {oldest} on, a year before the contract, to {month}",
+        wanted = (
+            f'one of [[rates]] with currency = "{currency}" for {month}, or since {oldest}, a year before the contract'
         )
+        return Problem(place, f"{currency!r}, {found}", wanted)
     if is_latest or month > given[-1]:
         return None
     missing = [each for each in months_between(month, min(given[-1], month_of(last))) if each not in given]

@@ -111,6 +111,12 @@ class Tariff:
     own_meters: bool = False
 
     @property
+    def place(self) -> str:
+        """Where it stands in the file: what came about by an indexation, at that."""
+        indexed = any(each.indexed and each.indexed[-1].valid_from == self.valid_from for each in self.prices.values())
+        return f"{'indexation' if indexed else 'tariffs'}[{self.award} {self.valid_from}]"
+
+    @property
     def metered(self) -> list[str]:
         """The items that usage may name."""
         fees = {fee.item for each in self.fees for fee in each}

@@ -4,7 +4,6 @@ Law: what counts by the month counts once in it, unless the tariff says that it 
 """
 
 from collections.abc import Iterator
-from datetime import date
 
 from services.contract.model import Contract, Tariff
 from services.contract.months import month_of
@@ -38,9 +37,8 @@ def _counted_again(tariff: Tariff, before: list[Tariff]) -> Iterator[Problem]:
     for item, price in tariff.prices.items():
         earlier = [each.prices[item] for each in before if item in each.prices]
         if any(map(_by_the_month, earlier)) and (what := _by_the_month(price)):
-            table = "indexation" if _is_indexed(price, tariff.valid_from) else "tariffs"
             yield Problem(
-                f"{table}[{tariff.award} {tariff.valid_from}].prices[{item}]",
+                f"{tariff.place}.prices[{item}]",
                 f"{what}, which would count twice in {month_of(tariff.valid_from)}: with new prices meters begin anew",
                 f"prices from the first of a month, or {KEY} = true beside valid_from if that is agreed",
             )
@@ -58,7 +56,3 @@ def _by_the_month(price: Price) -> str:
         "a cap": isinstance(model, Percentage) and model.cap is not None,
     }
     return ", ".join(what for what, is_there in found.items() if is_there)
-
-
-def _is_indexed(price: Price, day: date) -> bool:
-    return bool(price.indexed) and price.indexed[-1].valid_from == day

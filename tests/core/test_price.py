@@ -68,6 +68,18 @@ def test_the_json_is_as_documented():
     assert Decimal(found["amount"]) == after - before
 
 
+def test_the_keys_in_the_readme_are_prices(offer: Path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| [^|]+ \| (.*`(?:model|tiers).*) \|$", readme, re.MULTILINE)
+    tiers = re.findall("`(tiers = [^`]+)`", rows[1])[0]
+    for row in rows:
+        keys = [each if "=" in each else tiers for each in re.findall("`([^`]+)`", row)]
+        offer.write_text("\n".join(keys))
+        status, said = price("--tariff", offer, "--quantity", "250")
+        assert status == 0, said
+    assert len(rows) == 7
+
+
 @pytest.mark.parametrize(
     ("text", "quantity", "last"),
     [
