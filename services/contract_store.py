@@ -5,13 +5,14 @@ under every later version.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
 
 from services.contract.load import load
-from services.contract.model import Contract
+from services.contract.model import Contract, Pool
 from services.contract.money import plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
@@ -35,6 +36,11 @@ where $1::timestamptz is null or applied_at <= $1 order by rerating
 _RATING_EXISTS = "select to_regclass('rating.meter') is not null"
 _ANYTHING_RATED = """
 select exists (select from rating.batch) or exists (select from invoicing.month where closed_at is not null)
+"""
+_INVOICING_EXISTS = "select to_regclass('invoicing.month') is not null"
+_CLOSED_UNDER = """
+select month, version, file from invoicing.month join contract.version using (version)
+where closed_at is not null and ($1::timestamptz is null or closed_at <= $1) order by month
 """
 _CLOSED = "select month from invoicing.month where closed_at is not null order by month"
 _PRICED = "select distinct award, tariff from rating.meter order by award, tariff"
@@ -93,14 +99,14 @@ async def check(connection: Connection, text: str) -> Contract:
 
 
 async def load_version(connection: Connection, version: int, as_of: datetime | None = None) -> Contract:
-    """Return one version, with what was re-rated until now or an earlier instant.
+    """Return one version, with what was re-rated and closed until now or an earlier instant.
 
     Raises LookupError when there is no such version.
     """
     row = await connection.fetchrow(_FILE, version)
     if row is None:
         raise LookupError(f"there is no contract version {version}")
-    return await _with_reratings(connection, _stored(row), as_of)
+    return await _with_the_past(connection, _stored(row), as_of)
 
 
 async def newest(connection: Connection, than: int = 0) -> StoredContract | None:
@@ -108,7 +114,7 @@ async def newest(connection: Connection, than: int = 0) -> StoredContract | None
     row = await connection.fetchrow(_NEWEST, than)
     if row is None:
         return None
-    return StoredContract(row["version"], await _with_reratings(connection, _stored(row)))
+    return StoredContract(row["version"], await _with_the_past(connection, _stored(row)))
 
 
 async def versions(connection: Connection) -> list[Version]:
@@ -127,18 +133,28 @@ async def _checked(connection: Connection, text: str) -> tuple[Contract, int | N
         return contract, None
     if row["file"] == text:
         return contract, row["version"]
-    problems = await _refusals(connection, await _with_reratings(connection, _stored(row)), contract)
+    problems = await _refusals(connection, await _with_the_past(connection, _stored(row)), contract)
     if problems:
         raise ContractError(problems)
     return contract, None
 
 
-async def _with_reratings(connection: Connection, contract: Contract, as_of: datetime | None = None) -> Contract:
+async def _with_the_past(connection: Connection, contract: Contract, as_of: datetime | None = None) -> Contract:
+    """Return a contract with the months that were priced again, and with the pools by which months were closed."""
     rows = await connection.fetch(_RERATED, as_of)
     files = {row["rerating"]: row["file"] for row in rows}
     loaded = {number: _loaded(file) for number, file in files.items()}
     rerated = {(row["award"], row["month"]): loaded[row["rerating"]] for row in rows}
-    return replace(contract, rerated=rerated, rerating=max(files, default=0))
+    closed_pools = await _closed_pools(connection, as_of)
+    return replace(contract, rerated=rerated, rerating=max(files, default=0), closed_pools=closed_pools)
+
+
+async def _closed_pools(connection: Connection, as_of: datetime | None) -> dict[str, Mapping[str, Pool]]:
+    if not await connection.fetchval(_INVOICING_EXISTS):
+        return {}
+    rows = await connection.fetch(_CLOSED_UNDER, as_of)
+    pools = {version: _stored(row).pools for version, row in {row["version"]: row for row in rows}.items()}
+    return {row["month"]: pools[row["version"]] for row in rows}
 
 
 def _loaded(text: str) -> Contract:

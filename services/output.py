@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.contract.money import plain
+from services.contract.money import plain, round_half_up
 
 WORDS = 10
 """The least width of a column of words."""
@@ -141,8 +141,8 @@ def fail(message: str, status: int = 1) -> NoReturn:
 
 
 def euros(amount: Decimal) -> str:
-    """Write an amount for people: two decimals, thousands apart."""
-    return f"{amount:,.2f}"
+    """Write an amount for people: two decimals, rounded half up, thousands apart, no minus on zero."""
+    return f"{round_half_up(amount, 2):z,.2f}"
 
 
 def counted(number: int, what: str) -> str:

@@ -114,7 +114,7 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     found["taken_back"] = await taken_back(connection, provider, event_id)
     again_priced = None if found["taken_back"] else await _rerated(connection, event_id, event, found["price"])
     found["rerated"] = again_priced
-    found["payers"] = await _payers(connection, contract, event, Share(event["billed"], found["price"]["amount"]))
+    found["payers"] = await _payers(connection, event, Share(event["billed"], found["price"]["amount"]))
     return found
 
 
@@ -185,11 +185,10 @@ async def _rerated(
     }
 
 
-async def _payers(
-    connection: Connection, contract: Contract, event: asyncpg.Record, share: Share
-) -> list[dict[str, Any]]:
-    subject = event["subject"]
-    pool = contract.pools[subject.removeprefix("pool/")] if subject.startswith("pool/") else None
+async def _payers(connection: Connection, event: asyncpg.Record, share: Share) -> list[dict[str, Any]]:
+    subject, stored = event["subject"], await contract_store.newest(connection)
+    assert stored is not None, "it was rated"
+    pool = stored.contract.pool(subject.removeprefix("pool/"), event["month"]) if subject.startswith("pool/") else None
     parts = pool_parts(pool, share, await _direct(connection, event["month"])) if pool else {subject: share}
     rows = await connection.fetch(
         _INVOICES, event["batch"], event["award"], event["item"], event["month"], event["tariff"],

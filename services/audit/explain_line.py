@@ -42,6 +42,7 @@ async def explain_line(connection: Connection, month: str, institution: str, num
         before = await books_then.invoiced_before(connection, books, key)
         found: dict[str, Any] = {
             "invoice": invoice.number or None,
+            "document": invoice.document.value,
             "line": number,
             **line_row(books.contract, invoice.statement, line),
             "kind": kind.value,

@@ -121,7 +121,8 @@ def _my_parts(
     if price.currency is None:
         return of_steps(steps)
     assert price.rate is not None, "an amount was converted"
-    what = f"{plain(meter['in_currency'])} {price.currency} at {plain(price.rate)} for 1 {contract.currency}"
+    rate = f"{plain(price.rate)} for 1 {contract.currency}, the rate of {price.rate_month}"
+    what = f"{plain(meter['in_currency'])} {price.currency} at {rate}"
     return [Part(what, mine)]
 
 
@@ -142,7 +143,7 @@ def _pooled(
     contract: Contract, key: PostingKey, share: Share, direct: Mapping[str, Decimal]
 ) -> tuple[dict[str, Any], Part]:
     """Return the pool that a line is a share of, and the share."""
-    pool = contract.pools[key.pool]
+    pool = contract.pool(key.pool, key.month)
     weights = pool_weights(pool, direct)
     divided = divide(share.amount, weights)
     check(f"the shares of pool {pool.code}", divided.parts.values(), share.amount)

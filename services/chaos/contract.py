@@ -31,7 +31,8 @@ def with_tariff(text: str, award: str, day: date, factor: Decimal) -> str | None
     if any(f"valid_from = {day}" in each for each in mine):
         return None
     dearer = _PRICE.sub(lambda found: f'price = "{(Decimal(found[1]) * factor).normalize():f}"', mine[0])
-    dated = re.sub(r"^valid_from = .*$", f"valid_from = {day}", dearer, flags=re.MULTILINE)
+    begins = f"valid_from = {day}\nown_meters = true"  # whatever counts by the month, and whatever day that is
+    dated = re.sub(r"^valid_from = .*$", begins, dearer, flags=re.MULTILINE)
     return f"{text.rstrip()}\n\n{_TARIFFS}{dated}"
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +12,10 @@ import duckdb
 import typer
 
 from services.commands.contract_file import contract_in
+from services.commands.month_range import months_given, refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.contract.model import Contract
 from services.contract.money import plain, total
-from services.contract.months import first_day, month_of
 from services.offline.bill import Bill, bill, read_usage
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
@@ -70,8 +70,9 @@ def bill_command(
     --map deploy/usage/bitbrains.toml --out bills`
     """
     agreed = contract_in(contract)
-    _refuse_month(agreed, month)
-    _refuse_month(agreed, until)
+    for each in filter(None, (month, until)):
+        months_given(each, each)
+        refuse_outside(agreed, each)
     try:
         with workplace() as place, _progress() as report:
             read = read_usage(place, usage, form, read_mapping(mapping) if mapping else None, report)
@@ -95,17 +96,6 @@ def bill_command(
         _warn(made, left_out)
     if made.read and not made.accepted:
         fail("nothing of the usage could be billed: rejections.csv says why")
-
-
-def _refuse_month(contract: Contract, month: str | None) -> None:
-    if month is None:
-        return
-    try:
-        first_day(month)
-    except ValueError as error:
-        fail(str(error), 2)
-    if not month_of(contract.starts) <= month <= month_of(contract.ends - timedelta(days=1)):
-        fail(f"the contract does not run in {month}: it does from {contract.starts} until before {contract.ends}")
 
 
 def _of_month(made: Bill, month: str | None) -> tuple[Bill, list[str]]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from html import escape
 from pathlib import Path
 
-from services.output import fail
+from services.output import euros, fail
 
 ROW, BAR, LEFT, WIDE, RIGHT, TOP = 34, 12, 110, 520, 130, 56
 COLOURS = ("#6b7a8f", "#1f6feb")
@@ -33,7 +33,7 @@ def bars(title: str, names: tuple[str, str], rows: Sequence[tuple[str, Decimal, 
             y = top + 2 + BAR * index
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{long:.1f}" height="{BAR - 1}" fill="{COLOURS[index]}"/>')
             parts.append(
-                f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{amount:,.2f}</text>'
+                f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{euros(amount)}</text>'
             )
     return "\n".join([*parts, "</svg>"]) + "\n"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from services.commands import chart
-from services.commands.month_range import months_given
+from services.commands.month_range import months_given, refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
@@ -65,6 +65,7 @@ def compare_command(
         for what, code, known in (("lot", lot, contract.lots), ("institution", institution, contract.institutions)):
             if code not in known:
                 fail(f"no {what} {code!r} in the contract; known: {', '.join(sorted(known))}", 2)
+        refuse_outside(contract, month)
         return contract, await compare(connection, contract, lot, institution, month)
 
     contract, made = on_database(database_url, work)

@@ -67,8 +67,9 @@ def apply_command(
     """Store a contract file as the newest version, which services take up within seconds.
 
     A file with mistakes, or one that would change what was priced already, changes nothing (exit status 1); the same
-    file again makes no new version. With --dry-run, what was priced is shown beside what it would cost: a re-rating
-    could post that.
+    file again makes no new version. With --dry-run, by month of use and institution, what is owed now in all and what
+    would be then: of a file that can be applied what it moves, of another what usage that was priced would cost, which
+    a re-rating could post. What has no price there is named.
 
     Examples:
 

@@ -93,7 +93,9 @@ def _tariff(tariff: Tariff) -> dict[str, Any]:
         }
         for item, price in tariff.prices.items()
     }
-    return {"award": tariff.award, "valid_from": tariff.valid_from, "prices": prices}
+    return {
+        "award": tariff.award, "valid_from": tariff.valid_from, "own_meters": tariff.own_meters, "prices": prices,
+    }  # fmt: skip
 
 
 def print_contract(contract: Contract, version: int | None) -> None:

@@ -7,13 +7,15 @@ import typer
 
 from services import contract_store
 from services.commands.servers import on_database
+from services.commands.unpriced import say_unpriced, unpriced_data
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import subtract
 from services.contract.problems import Problem
 from services.contract_store import ContractError
 from services.invoicing.moves import Move, moves, priced_otherwise
-from services.output import Column, console, counted, euros, print_json, show
+from services.invoicing.used import Unpriced
+from services.output import Column, console, euros, print_json, show
 from services.postgres import Connection
 
 _MOVES = [
@@ -26,7 +28,7 @@ _MOVES = [
 def try_out(file: str, text: str, database_url: str, *, as_json: bool) -> list[Problem]:
     """Show what applying a contract would move; return why it can't be applied, if so."""
 
-    async def work(connection: Connection) -> tuple[list[Problem], list[Move], str]:
+    async def work(connection: Connection) -> tuple[list[Problem], list[Move], list[Unpriced], str]:
         newest = await contract_store.newest(connection)
         try:
             contract = await contract_store.check(connection, text)
@@ -34,19 +36,20 @@ def try_out(file: str, text: str, database_url: str, *, as_json: bool) -> list[P
             refused = load(text)
             if newest is None or not isinstance(refused, Contract) or refused.code != newest.contract.code:
                 raise
-            return error.problems, await priced_otherwise(connection, newest.contract, refused), refused.currency
+            return error.problems, *await priced_otherwise(connection, newest.contract, refused), refused.currency
         found = [] if newest is None else await moves(connection, newest.contract, contract)
-        return [], found, contract.currency
+        return [], found, [], contract.currency
 
-    problems, found, currency = on_database(database_url, work)
+    problems, found, unpriced, currency = on_database(database_url, work)
     rows = [_row(each, currency) for each in found]
     if as_json:
-        _print_json(problems, rows)
+        _print_json(problems, rows, unpriced)
     elif problems:
         title = f"{file} can't be applied; what was priced would cost otherwise under it, {currency}"
         _show(rows, title, f"{file} can't be applied; nothing that was priced would cost anything else")
+        say_unpriced(unpriced)
     else:
-        title = f"{file} can be applied, and would move {counted(len(rows), 'statement')}, {currency}"
+        title = f"{file} can be applied, and would move statements, {currency}"
         _show(rows, title, f"{file} can be applied; no statement moves")
     return problems
 
@@ -60,10 +63,10 @@ def _row(move: Move, currency: str) -> dict[str, Any]:
     }
 
 
-def _print_json(problems: list[Problem], rows: list[dict[str, Any]]) -> None:
+def _print_json(problems: list[Problem], rows: list[dict[str, Any]], unpriced: list[Unpriced]) -> None:
     if problems:
         said = [{"place": each.place, "found": each.found, "wanted": each.wanted} for each in problems]
-        print_json({"ok": False, "problems": said, "would_cost": rows})
+        print_json({"ok": False, "problems": said, "would_cost": rows, "unpriced": unpriced_data(unpriced)})
         raise typer.Exit(1)
     print_json({"ok": True, "moves": rows})
 
@@ -74,5 +77,6 @@ def _show(rows: list[dict[str, Any]], title: str, nothing: str) -> None:
         return
     money = ("now", "then", "difference")
     show([row | {name: euros(row[name]) for name in money} for row in rows], _MOVES, title=title)
+    console.print("now and then are all that is owed for the month's use, invoiced or not", highlight=False)
     if any(row["is_closed"] for row in rows):
         console.print("what a closed month differs by goes on the next invoice", highlight=False)

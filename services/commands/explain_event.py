@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from services.commands.steps import provisionally, show_steps
+from services.commands.steps import of_month, show_steps
 from services.contract.money import HUNDRED
 from services.contract.tariff.reserved import EVERYONE
 from services.output import Column, console, show, text
@@ -45,7 +45,7 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
     for each in price["indexed"]:
         rows.insert(-1, ("indexation", f"{text(each['percent'])} % from {each['valid_from']}"))
     if price["rate"] is not None:
-        rate = f"{text(price['rate'])} {price['currency_of_price']} for 1 {price['currency']}{provisionally(price)}"
+        rate = f"{text(price['rate'])} {price['currency_of_price']} for 1 {price['currency']}{of_month(price)}"
         rows.insert(-1, ("converted", f"prices in {price['currency_of_price']}, {rate}"))
     if event["billed"] != event["quantity"]:
         rows.insert(-1, ("billed for", text(event["billed"])))

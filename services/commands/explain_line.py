@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.commands.steps import provisionally, show_steps
+from services.commands.steps import of_month, show_steps
 from services.contract.money import HUNDRED, plain
 from services.output import Column, console, counted, show, text
 
@@ -24,7 +24,7 @@ _POSTED = [
 
 def show_line(found: Mapping[str, Any]) -> None:
     """Print how a line comes about, from what it is down to what was posted."""
-    whose = f"invoice {found['invoice']}" if found["invoice"] else f"the open statement of {found['month']}"
+    whose = f"{found['document']} {found['invoice']}" if found["invoice"] else f"the open statement of {found['month']}"
     console.print(
         f"Line {found['line']} of {whose}, {found['institution_name']}", style="bold", markup=False, highlight=False
     )
@@ -97,7 +97,7 @@ def _meter(meter: Mapping[str, Any], currency: str, *, is_told_below: bool) -> N
         rows.append(("of the list", f"{text(meter['percent_of_list'])} % are due"))
     rows += [("indexation", f"{text(each['percent'])} % from {each['valid_from']}") for each in meter["indexed"]]
     if meter["currency"]:
-        rate = f"{text(meter['rate'])} {meter['currency']} for 1 {currency}{provisionally(meter)}"
+        rate = f"{text(meter['rate'])} {meter['currency']} for 1 {currency}{of_month(meter)}"
         rows.append(("converted", f"{text(meter['in_currency'])} {meter['currency']} at {rate}"))
     rows.append(("in all", f"{text(meter['quantity'])} cost {text(meter['amount'])} {currency}"))
     if len(meter["uses"]) > 1:

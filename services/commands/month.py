@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from services.commands.month_range import refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.charges import ProvisionalRate
@@ -32,7 +33,8 @@ MonthArgument = Annotated[str, typer.Argument(help="The month, like 2016-03.", m
 InstitutionOption = Annotated[str | None, typer.Option(help="Only this institution.")]
 
 TOTAL_COLUMNS = [
-    Column("number", "invoice", whole=True), Column("institution", "institution", whole=True),
+    Column("number", "number", whole=True), Column("document", "document", whole=True),
+    Column("institution", "institution", whole=True),
     Column("name", "name", cut=True),
     Column("lines", "lines", right=True), Column("total", "total", right=True),
 ]  # fmt: skip
@@ -85,6 +87,8 @@ def statement_command(
         connection: Connection, stored: StoredContract
     ) -> tuple[Contract, list[Invoice], list[ProvisionalRate]]:
         invoices = await statements_of(connection, stored.contract, month)
+        if not invoices:  # what comes late goes on invoices of months after the contract, too
+            refuse_outside(stored.contract, month)
         is_issued = any(each.number for each in invoices)
         return stored.contract, invoices, [] if is_issued else await provisional(connection, stored.contract, month)
 
@@ -144,6 +148,7 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
     rows = [
         {
             "number": each.number,
+            "document": each.document,
             "institution": each.statement.institution,
             "name": contract.institutions[each.statement.institution].name,
             "lines": len(each.statement.lines),
@@ -153,7 +158,8 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
         }
         for each in invoices
     ]
-    show(rows, TOTAL_COLUMNS if any(row["number"] for row in rows) else TOTAL_COLUMNS[1:], title=title, as_json=as_json)
+    columns = TOTAL_COLUMNS if any(row["number"] for row in rows) else TOTAL_COLUMNS[2:]
+    show(rows, columns, title=title, as_json=as_json)
     if not as_json:
         whole = sum((each.statement.total for each in invoices), Decimal(0))
         heads = counted(len(invoices), "institution")
@@ -195,7 +201,7 @@ def show_ceilings(contract: Contract, found: list[Standing], *, as_json: bool) -
 
 def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_json: bool) -> None:
     if as_json:
-        print_json([{"number": each.number, **statement_json(contract, each.statement)} for each in invoices])
+        print_json([statement_data(contract, each) for each in invoices])
         return
     if not invoices:
         console.print(f"no usage in {month}")
@@ -207,22 +213,33 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
                 "line": str(number),
                 "whose": ", ".join(filter(None, (line.key.department, line.key.pool and f"pool {line.key.pool}"))),
                 "used": line.key.month if line.key.month != month else "",
-                "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):,f}",
+                "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):z,f}",
                 "in_currency": _in_currency(line),
                 "amount": euros(line.amount),
             }
             for number, line in enumerate(each.statement.lines, start=1)
         ]
         filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]
-        show(rows, filled, title=f"{each.number or 'Open'} {month} {name}")
+        show(rows, filled, title=f"{_title(each)} {month} {name}")
         console.print(f"total {euros(each.statement.total)} {contract.currency}", style="bold", highlight=False)
         show_rounding(contract, [each])
+
+
+def statement_data(contract: Contract, invoice: Invoice) -> dict[str, Any]:
+    """Return a statement as plain data, with its number and what it is for finance."""
+    return {"number": invoice.number, "document": invoice.document, **statement_json(contract, invoice.statement)}
+
+
+def _title(invoice: Invoice) -> str:
+    return f"{invoice.document.capitalize()} {invoice.number}" if invoice.number else "Open"
 
 
 def _in_currency(line: Line) -> str:
     if line.conversion is None:
         return ""
-    return f"{euros(line.conversion.amount)} {line.conversion.currency} at {plain(line.conversion.rate)}"
+    made = line.conversion
+    of = f" of {made.rate_month}" if made.rate_month else ""
+    return f"{euros(made.amount)} {made.currency} at {plain(made.rate)}{of}"
 
 
 def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:
@@ -230,7 +247,7 @@ def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:
     for each in invoices:
         name = each.statement.institution
         (out / f"{name}.csv").write_text(statement_csv(contract, [each.statement]), "utf-8", newline="")
-        data = {"number": each.number, **statement_json(contract, each.statement)}
+        data = statement_data(contract, each)
         (out / f"{name}.json").write_text(json.dumps(data, ensure_ascii=False, indent=2) + "\n", "utf-8")
     (out / "statements.csv").write_text(
         statement_csv(contract, [each.statement for each in invoices]), "utf-8", newline=""

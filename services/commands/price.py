@@ -38,7 +38,9 @@ def price_command(
         Path | None, typer.Option(help="Instead of a contract: a file with one item's price.", metavar="FILE")
     ] = None,
     quantity: Annotated[str | None, typer.Option(help="How much, in the item's unit.")] = None,
-    before: Annotated[str, typer.Option(help="How much the meter shows already in this month.")] = "0",
+    before: Annotated[
+        str | None, typer.Option(help="With --quantity: how much the meter shows already in this month, if any.")
+    ] = None,
     meters: Annotated[
         str | None,
         typer.Option(
@@ -75,6 +77,8 @@ def price_command(
         fail("give a --contract or a --tariff", 2)
     if (quantity is None) == (meters is None):
         fail("give a --quantity or --meters", 2)
+    if before is not None and meters is not None:
+        fail("--before goes with --quantity; with --meters it is a column of the file", 2)
     if contract is not None and (award is None or item is None):
         fail("with --contract, give the --award and the --item", 2)
     agreed = contract_in(contract) if contract is not None else None
@@ -84,7 +88,9 @@ def price_command(
     if meters is not None:
         _price_meters(price, meters, as_json=as_json)
         return
-    found = _priced(price, _number("--quantity", quantity or ""), _number("--before", before)) | about
+    found = _priced(price, _number("--quantity", quantity or ""), _number("--before", before or "0")) | about
+    if "conversion" in found:
+        found["conversion"] |= {each: price.in_currency(found[each]) for each in ("before", "after")}
     if as_json:
         print_json(found)
     else:

@@ -11,6 +11,7 @@ import typer
 
 from services.commands.month_range import months_given
 from services.contract.currencies import CURRENCY_DIGITS
+from services.contract.load import RATE_MAX, RATE_MIN
 from services.contract.money import plain
 from services.contract.months import first_day
 from services.contract.problems import one_of
@@ -69,6 +70,14 @@ def _published(file: Path, currency: str) -> Iterator[tuple[date, str | None]]:
                 fail(f"{file}: no columns Date and {currency}; wanted the table eurofxref-hist.csv")
             for row in reader:
                 has_rate = row[currency] not in {"N/A", "", None}
-                yield date.fromisoformat(row["Date"]), plain(Decimal(row[currency])) if has_rate else None
+                yield date.fromisoformat(row["Date"]), _sound(file, row["Date"], row[currency]) if has_rate else None
     except (OSError, ValueError, DecimalException, csv.Error) as error:
         fail(f"{file}: can't be read: {error}")
+
+
+def _sound(file: Path, day: str, written: str) -> str:
+    """Return a rate that a contract may have; ends the command where the table has none like that."""
+    rate = Decimal(written)
+    if rate.is_nan() or not RATE_MIN <= rate <= RATE_MAX:
+        fail(f"{file}: found the rate {written} on {day}; wanted one from {RATE_MIN:f} to {plain(RATE_MAX)}, or N/A")
+    return plain(rate)

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ from services.commands.servers import DatabaseOption, KafkaOption, run
 from services.contract.money import plain, subtract, total
 from services.contract_store import ContractError
 from services.kafka import Sender
-from services.output import Column, JsonOption, console, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
 from services.postgres import Connection, check_schema, connect
 from services.rerating.plan import Plan
 from services.rerating.store import look, post, waiting
@@ -121,12 +123,21 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
     if not do_post:
         console.print(f"\nin all {euros(difference)}; nothing is posted without --post", highlight=False)
         return
+    for said in done(made, posted_on, difference):
+        console.print(said, style="green", highlight=False)
+
+
+def done(made: Plan, posted_on: list[str], difference: Decimal) -> Iterator[str]:
+    """Yield what was posted and entered, in words, also where it comes to nothing in all."""
     charged = total(each.share.amount for each in made.moved)
-    if posted_on:
-        said = f"posted: {euros(charged)} on the invoices of {', '.join(posted_on)}"
-        console.print(f"\n{said}", style="green", highlight=False)
-    if rest := subtract(difference, charged):
-        console.print(f"entered: {euros(rest)}, due with the next close", style="green", highlight=False)
+    if made.moved:
+        where = f", on the invoices of {', '.join(posted_on)}" if posted_on else ""
+        yield f"posted: {counted(len(made.moved), 'charge')}, {euros(charged)} in all{where}"
+    elif posted_on:
+        yield f"posted: what was entered before, on the invoices of {', '.join(posted_on)}"
+    rest = subtract(difference, charged)
+    if made.awards and (rest or not made.moved):
+        yield f"entered: {euros(rest)} in all, due with the next close"
 
 
 def _as_data(made: Plan, posted_on: list[str]) -> dict[str, Any]:

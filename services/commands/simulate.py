@@ -7,13 +7,14 @@ import typer
 
 from services.commands import chart
 from services.commands.contract_file import contract_in
-from services.commands.month_range import months_given
+from services.commands.month_range import months_given, refuse_outside
 from services.commands.servers import DatabaseOption, on_database
+from services.commands.unpriced import say_unpriced, unpriced_data
 from services.contract.model import Contract
 from services.contract.money import ZERO, plain, quotient, subtract, total
 from services.contract_store import newest
 from services.invoicing.simulate import Simulation, simulate
-from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
 from services.postgres import Connection
 
 _COLUMNS = [
@@ -52,6 +53,7 @@ def simulate_command(
         stored = await newest(connection)
         if stored is None:
             fail("no contract is applied yet: run `plafond contract apply FILE`")
+        refuse_outside(stored.contract, months[0], months[-1])
         return stored.contract, await simulate(connection, stored.contract, other, months)
 
     agreed, made = on_database(database_url, work)
@@ -63,9 +65,7 @@ def simulate_command(
         print_json(_as_data(agreed, made))
     else:
         _show(agreed, made, f"{first} to {months[-1]}" if len(months) > 1 else first)
-    for each in made.unpriced:
-        what = f"{plain(each.quantity)} of {each.item} by {each.subject} in {each.month}"
-        errors.print(f"no price under {each.award}: {what}", style="red", markup=False, highlight=False)
+    say_unpriced(made.unpriced)
     if made.unpriced:
         raise typer.Exit(1)
 
@@ -98,16 +98,7 @@ def _as_data(contract: Contract, made: Simulation) -> dict[str, Any]:
             for key in sorted(made.now.keys() | made.then.keys())
             for month, institution in [key]
         ],
-        "unpriced": [
-            {
-                "month": each.month,
-                "award": each.award,
-                "item": each.item,
-                "subject": each.subject,
-                "quantity": each.quantity,
-            }
-            for each in made.unpriced
-        ],
+        "unpriced": unpriced_data(made.unpriced),
     }
 
 

@@ -16,8 +16,7 @@ def show_steps(steps: Sequence[Mapping[str, Any]], *, title: str) -> None:
     show(steps, [*_WHAT, *listed, *_PRICE], title=title)
 
 
-def provisionally(price: Mapping[str, Any]) -> str:
-    """Return what is to be said behind a rate that is not yet that of its month."""
-    if not price["rate_is_provisional"]:
-        return ""
-    return f", provisionally: the rate of {price['rate_of_month']}, until the month has one"
+def of_month(price: Mapping[str, Any]) -> str:
+    """Return what is to be said behind a rate: its month, and whether the month of use is to have its own."""
+    until = ", provisionally, until the month has its own" if price["rate_is_provisional"] else ""
+    return f", the rate of {price['rate_of_month']}{until}"

@@ -9,9 +9,11 @@ from datetime import date, timedelta
 from itertools import pairwise
 
 from services.contract.commitments import Minimum, Prepaid
+from services.contract.equivalences import circles
 from services.contract.model import AllocationKey, Award, Contract, Phase, Tariff
 from services.contract.money import plain, total
 from services.contract.months import month_of, months_between
+from services.contract.parted import parted
 from services.contract.price import Price, Scope
 from services.contract.problems import Problem, one_of
 from services.contract.tariff.reserved import EVERYONE
@@ -19,7 +21,20 @@ from services.contract.tariff.reserved import EVERYONE
 
 def check(contract: Contract) -> list[Problem]:
     """Return every problem between the parts of a contract."""
-    rules = (_phases, _ceilings, _lots, _providers, _topics, _tariffs, _promised, _committed, _rates, _pools)
+    rules = (
+        _phases,
+        _ceilings,
+        _lots,
+        _providers,
+        _topics,
+        _tariffs,
+        parted,
+        _promised,
+        _committed,
+        _rates,
+        _pools,
+        circles,
+    )
     return [problem for rule in rules for problem in rule(contract)]
 
 
@@ -126,7 +141,7 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
         key = (tariff.award, tariff.valid_from)
         if key in seen and tariff.award and tariff.valid_from != date.min:
             yield Problem(
-                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                f"{tariff.place}.valid_from",
                 f"{tariff.valid_from} again",
                 f"a day on which no other tariff of {tariff.award} begins",
             )
@@ -138,7 +153,7 @@ def _tariffs(contract: Contract) -> Iterator[Problem]:
     for tariff in contract.tariffs:
         if tariff.valid_from != date.min and not starts <= tariff.valid_from < max(ends, starts):
             yield Problem(
-                f"tariffs[{tariff.award} {tariff.valid_from}].valid_from",
+                f"{tariff.place}.valid_from",
                 str(tariff.valid_from),
                 f"a day of the contract, from {starts} to {ends - timedelta(days=1)}",
             )
@@ -156,7 +171,7 @@ def _promised(contract: Contract) -> Iterator[Problem]:
     """What is due unused is owed by those who run up the meter, and for whole months."""
     ends = _last_days(contract)
     for tariff in contract.tariffs:
-        place = f"tariffs[{tariff.award} {tariff.valid_from}]"
+        place = tariff.place
         for item, price in tariff.prices.items():
             yield from _unknown_payers(contract, price, f"{place}.prices[{item}]")
         promised = sorted(item for item, price in tariff.prices.items() if price.is_promised)
@@ -215,14 +230,20 @@ def _rates(contract: Contract) -> Iterator[Problem]:
 
 
 def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str, *, is_latest: bool) -> Problem | None:
-    place, month = f"tariffs[{tariff.award} {tariff.valid_from}].currency", month_of(tariff.valid_from)
+    place, month = f"{tariff.place}.currency", month_of(tariff.valid_from)
     given = sorted(since for code, since in contract.rates if code == currency)
-    if contract.rate(currency, month) is None:
-        return Problem(
-            place,
-            f"{currency!r}, for which there is no rate in {month}",
-            f'one of [[rates]] with currency = "{currency}" for {month} or before',
+    rate = contract.rate(currency, month)
+    oldest = _year_before(contract.starts) if contract.phases else month
+    if rate is None or (contract.phases and rate.month < oldest):
+        found = (
+            f"for which there is no rate in {month}"
+            if rate is None
+            else f"whose last rate by {month} is of {rate.month}"
         )
+        wanted = (
+            f'one of [[rates]] with currency = "{currency}" for {month}, or since {oldest}, a year before the contract'
+        )
+        return Problem(place, f"{currency!r}, {found}", wanted)
     if is_latest or month > given[-1]:
         return None
     missing = [each for each in months_between(month, min(given[-1], month_of(last))) if each not in given]
@@ -233,6 +254,10 @@ def _missing_rate(contract: Contract, tariff: Tariff, last: date, currency: str,
         f"{currency!r}, which has a rate for {given[-1]} and none for {', '.join(missing)}",
         'one of [[rates]] for each month, or rate = "latest" in the tariff: then the last one holds',
     )
+
+
+def _year_before(day: date) -> str:
+    return f"{day.year - 1:04}-{day.month:02}"
 
 
 def _last_days(contract: Contract) -> dict[tuple[str, date], date]:

@@ -38,7 +38,7 @@ T = TypeVar("T")
 FILE_BYTES_MAX = 4 * 1024 * 1024
 WEIGHT_DIGITS = 12
 LATE_DAYS_MAX = 3_660
-RATE_MAX = Decimal(1_000_000)
+RATE_MIN, RATE_MAX = Decimal("0.000001"), Decimal(1_000_000)
 DEFAULT_THRESHOLDS = [50, 75, 90, 100]
 DEFAULT_GRACE_DAYS = 10
 _TOML_PLACE = re.compile(r" \(at (.*)\)\Z")
@@ -222,7 +222,7 @@ def _rates(document: Section) -> dict[tuple[str, str], Decimal]:
     rates: dict[tuple[str, str], Decimal] = {}
     for section in document.tables("rates", label="currency month"):
         currency, month = section.currency("currency"), section.month("month")
-        rate = section.number("rate", PRICE_DIGITS, Decimal("0.000001"), RATE_MAX)
+        rate = section.number("rate", PRICE_DIGITS, RATE_MIN, RATE_MAX)
         section.done()
         if (currency, month) in rates:
             section.problem("", f"the rate of {currency} for {month} again", "one rate a month")

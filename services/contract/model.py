@@ -99,12 +99,22 @@ class Award:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """An award's prices from a date on, until its next tariff; `fees` are those that are on other charges."""
+    """An award's prices from a date on, until its next tariff; `fees` are those that are on other charges.
+
+    `own_meters` says that what counts by the month may count again for its part of a month in which it begins.
+    """
 
     award: str
     valid_from: date
     prices: Mapping[str, Price]
     fees: Rounds = ()
+    own_meters: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the file: what came about by an indexation, at that."""
+        indexed = any(each.indexed and each.indexed[-1].valid_from == self.valid_from for each in self.prices.values())
+        return f"{'indexation' if indexed else 'tariffs'}[{self.award} {self.valid_from}]"
 
     @property
     def metered(self) -> list[str]:
@@ -145,7 +155,7 @@ class Contract:
     first month it is for, how much of the currency one unit of the contract's buys; `equivalences`, of which quantities
     of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
     by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
-    beyond single prices.
+    beyond single prices. `closed_pools` has the pools as they were when months were closed, by month.
     """
 
     code: str
@@ -172,6 +182,7 @@ class Contract:
     prepaid: tuple[Prepaid, ...] = ()
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
+    closed_pools: Mapping[str, Mapping[str, Pool]] = field(default_factory=dict)
 
     @property
     def starts(self) -> date:
@@ -281,6 +292,10 @@ class Contract:
         return any(
             each.valid_from == valid_from and item in each.prices for each in self.tariffs_by_award.get(award, ())
         )
+
+    def pool(self, code: str, month: str) -> Pool:
+        """Return a pool as it is shared in a month: a closed one stays split by the key it was closed with."""
+        return self.closed_pools.get(month, self.pools).get(code) or self.pools[code]
 
     def rate(self, currency: str | None, month: str) -> Rate | None:
         """Return a currency's reference rate in a month: the last one given by then; None for the contract's own."""

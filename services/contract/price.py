@@ -156,8 +156,11 @@ class Price:
         steps = self._steps(quantity)
         if self.listed is None:
             return steps
-        listed = {step.what: step.price for step in self.listed.steps(quantity)}
-        return [replace(step, listed=listed.get(step.what)) for step in steps]
+        listed = self.listed.steps(quantity)
+        if len(listed) == len(steps):
+            return [replace(step, listed=each.price) for step, each in zip(steps, listed, strict=True)]
+        prices = {step.what: step.price for step in listed}  # a fee of which nothing is due is no step
+        return [replace(step, listed=prices.get(step.what)) for step in steps]
 
     def _steps(self, quantity: Decimal) -> list[Step]:
         steps = [self.reservation.step(quantity)] if self.reservation else []

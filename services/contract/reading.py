@@ -25,7 +25,6 @@ from services.contract.money import (
     ZERO,
     decimals,
     multiply,
-    plain,
     round_half_up,
 )
 from services.contract.problems import Problem, one_of, show
@@ -182,15 +181,11 @@ class Section:
         return self.number(key, 2, Decimal("0.01"), MONEY_MAX, required=required)
 
     def price(self, key: str, *, required: bool = True) -> Decimal | None:
-        """Return a price as it is due: zero or more, at most 12 decimals, to which an indexed one is rounded."""
+        """Return a price as it is due: zero or more, at most 12 decimals, to which a part of it is rounded once."""
         listed = self.number(key, PRICE_DIGITS, ZERO, PRICE_LIMIT, required=required)
         if listed is None or (self.percent, self.index) == (HUNDRED, ONE):
             return listed
         price = multiply(listed, multiply(self.percent, HUNDREDTH))
-        if decimals(price) > PRICE_DIGITS:
-            self.problem(key, f"{plain(listed)}, of which {plain(self.percent)} % are {plain(price)}",
-                         f"a price that has at most {PRICE_DIGITS} decimals then, too")  # fmt: skip
-            return None
         return round_half_up(multiply(price, self.index), PRICE_DIGITS)
 
     def quantity(self, key: str, *, required: bool = True) -> Decimal | None:

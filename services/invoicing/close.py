@@ -4,7 +4,8 @@ One transaction: a close that is interrupted has not happened, and its numbers a
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 
 import asyncpg
 
@@ -28,12 +29,27 @@ class CloseError(Exception):
     """The month can't be closed; the message says why and what to do."""
 
 
+class Document(StrEnum):
+    """What a statement is for finance; invoices and credit notes are numbered in one series."""
+
+    STATEMENT = "statement"
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit note"
+
+
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A numbered statement."""
+    """A numbered statement: an invoice, or a credit note where less than nothing is due."""
 
     number: str
     statement: Statement
+
+    @property
+    def document(self) -> Document:
+        """What it is called; without a number it is not issued yet."""
+        if not self.number:
+            return Document.STATEMENT
+        return Document.CREDIT_NOTE if self.statement.total < 0 else Document.INVOICE
 
 
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
@@ -54,7 +70,10 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         if moved:
             entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
             await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
-        invoices = await _number(connection, stored, await preview(connection, stored.contract, month))
+        made = await preview(connection, stored.contract, month)
+        if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
+            raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
+        invoices = await _number(connection, stored, made)
         await connection.execute(sql.CLOSE_MONTH, month, stored.version)
         return invoices
 
@@ -128,7 +147,8 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
     return invoices
 
 
-def _conversion(line: Line) -> tuple[str | None, str | None, str | None]:
+def _conversion(line: Line) -> tuple[str | None, str | None, str | None, str | None]:
     if line.conversion is None:
-        return None, None, None
-    return line.conversion.currency, plain(line.conversion.rate), plain(line.conversion.amount)
+        return None, None, None, None
+    made = line.conversion
+    return made.currency, plain(made.rate), plain(made.amount), made.rate_month

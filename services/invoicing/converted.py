@@ -27,7 +27,7 @@ async def converted(
         invoiced = await connection.fetch(sql.INVOICED_IN_CURRENCY, month)
         for row in invoiced:
             line = posting_key(row)
-            now = made.get(line) or Conversion(row["price_currency"], row["rate"], ZERO)
+            now = made.get(line) or Conversion(row["price_currency"], row["rate"], ZERO, row["rate_month"])
             if now.currency == row["price_currency"]:
                 made[line] = now._replace(amount=subtract(now.amount, row["price_amount"]))
         found |= made

@@ -18,7 +18,7 @@ from services.invoicing.statement import Line, Statement
 LINE_COLUMNS = (
     "month", "institution", "institution_name", "department", "department_name", "pool", "pool_name", "award",
     "supplier_name", "item", "item_name", "unit", "usage_month", "tariff", "quantity",
-    "price_currency", "price_amount", "rate", "exact_amount", "amount", "currency",
+    "price_currency", "price_amount", "rate", "rate_month", "exact_amount", "amount", "currency",
 )  # fmt: skip
 CEILING_COLUMNS = ("level", "code", "ceiling", "spent", "left", "per_cent", "currency")
 
@@ -70,6 +70,7 @@ def line_row(contract: Contract, statement: Statement, line: Line) -> dict[str, 
         "price_currency": line.conversion.currency if line.conversion else "",
         "price_amount": plain(line.conversion.amount) if line.conversion else "",
         "rate": plain(line.conversion.rate) if line.conversion else "",
+        "rate_month": (line.conversion.rate_month or "") if line.conversion else "",
         "exact_amount": plain(line.exact),
         "amount": due(contract, line.amount),
         "currency": contract.currency,
@@ -100,8 +101,8 @@ def table_csv(columns: Iterable[str], rows: Iterable[dict[str, str]]) -> str:
 
 
 def due(contract: Contract, amount: Decimal) -> str:
-    """Write a rounded amount with all decimals of the currency."""
-    return f"{amount:.{contract.currency_digits}f}"
+    """Write a rounded amount with all decimals of the currency, no minus on zero."""
+    return f"{amount:z.{contract.currency_digits}f}"
 
 
 def _or_empty(number: Decimal | None) -> str:

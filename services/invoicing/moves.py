@@ -1,22 +1,30 @@
 """What another contract would change, before it is applied: in which months, open or closed, and for whom.
 
 Invoices never change, and what was priced stays priced so. What applying moves is how things are shared and promised;
-what it may not move, prices of usage that was rated, is reckoned as well, for a re-rating could post it.
+what it may not move, prices of usage that was rated, is reckoned as well, for a re-rating could post it. Either way an
+amount is all that an institution owes for a month of use, on whatever invoices, each line rounded.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add
+from services.contract.money import ZERO, add, round_half_up
 from services.contract.months import month_of, months_between, next_month
 from services.invoicing import sql
-from services.invoicing.simulate import simulate
+from services.invoicing.settle import PostingKey
+from services.invoicing.simulate import owed
 from services.invoicing.true_ups import preview
+from services.invoicing.used import Unpriced
 from services.postgres import Connection
 
 _OPEN_MONTHS = "select month from invoicing.month where closed_at is null"
+_INVOICED = """
+select line.month, institution, sum(line.amount) as amount
+from invoicing.invoice_line as line join invoicing.invoice using (number) group by 1, 2
+"""
 _USED_MONTHS = "select distinct month from rating.use"
 
 Totals = dict[tuple[str, str], Decimal]
@@ -25,7 +33,7 @@ Totals = dict[tuple[str, str], Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What an institution owes for a month of use, as it stands and as it would be, in the contract's currency.
+    """All that an institution owes for a month of use, as it stands and as it would be, in the contract's currency.
 
     The difference for a month that is closed goes on the next invoice.
     """
@@ -43,22 +51,44 @@ async def moves(connection: Connection, now: Contract, then: Contract) -> list[M
     months = {row["month"] for row in await connection.fetch(_OPEN_MONTHS)}
     if closed:
         months.add(next_month(max(closed)))
-    before, after = Totals(), Totals()
+    before = await _on_invoices(connection)
+    after = dict(before)
     for month in sorted(months):
         _add(before, await _invoiced(connection, now, month))
-        _add(after, await _invoiced(connection, replace(then, rerated=now.rerated), month))
+        _add(after, await _invoiced(connection, _after(now, then), month))
     return _differing(before, after, closed)
 
 
-async def priced_otherwise(connection: Connection, now: Contract, then: Contract) -> list[Move]:
-    """Return what usage that was rated would cost otherwise under another contract."""
+async def priced_otherwise(connection: Connection, now: Contract, then: Contract) -> tuple[list[Move], list[Unpriced]]:
+    """Return what usage that was rated would cost otherwise under another contract, and what has no price there.
+
+    That is left out of what would be owed.
+    """
     closed = {row["month"] for row in await connection.fetch(sql.CLOSED)}
     used = {row["month"] for row in await connection.fetch(_USED_MONTHS)}
     if not used:
-        return []
+        return [], []
     months = months_between(month_of(now.starts), max(used))
-    made = await simulate(connection, now, replace(then, rerated=now.rerated), months)
-    return _differing(made.now, made.then, closed)
+    actual, _ = await owed(connection, now, months)
+    other, unpriced = await owed(connection, _after(now, then), months)
+    return _differing(_rounded(now, actual), _rounded(now, other), closed), unpriced
+
+
+def _after(now: Contract, then: Contract) -> Contract:
+    """Return a contract as it would be after the one that is in force: re-rated and closed months stay as they are."""
+    return replace(then, rerated=now.rerated, closed_pools=now.closed_pools)
+
+
+async def _on_invoices(connection: Connection) -> Totals:
+    """Return what was invoiced, by month of use and institution."""
+    return {(row["month"], row["institution"]): row["amount"] for row in await connection.fetch(_INVOICED)}
+
+
+def _rounded(contract: Contract, lines: Mapping[PostingKey, Decimal]) -> Totals:
+    totals: Totals = {}
+    for key, amount in lines.items():
+        _add(totals, {(key.month, key.institution): round_half_up(amount, contract.currency_digits)})
+    return totals
 
 
 async def _invoiced(connection: Connection, contract: Contract, month: str) -> Totals:

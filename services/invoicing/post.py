@@ -49,7 +49,7 @@ def _parts(contract: Contract, charged: Charged, direct: Mapping[str, Decimal]) 
     subject = charged.key.subject
     if not subject.startswith("pool/"):
         return {subject: charged.share}
-    pool = contract.pools[subject.removeprefix("pool/")]
+    pool = contract.pool(subject.removeprefix("pool/"), charged.key.month)
     if pool.key is AllocationKey.PROPORTIONAL:
         return pool_parts(pool, charged.share, direct)
     assert charged.running is not None, "a pool's charge comes with what the pool was charged in all"

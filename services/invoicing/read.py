@@ -12,7 +12,7 @@ from services.postgres import Connection
 _INVOICES = "select number, institution from invoicing.invoice where month = $1 order by number"
 _LINES = """
 select number, institution, department, pool, award, item, line.month, tariff, quantity, line.exact, amount,
-       price_currency, rate, price_amount
+       price_currency, rate, price_amount, rate_month
 from invoicing.invoice join invoicing.invoice_line as line using (number)
 where invoice.month = $1 order by number, line
 """
@@ -24,7 +24,8 @@ async def invoices_of(connection: Connection, month: str) -> list[Invoice]:
     institutions = {row["number"]: row["institution"] for row in await connection.fetch(_INVOICES, month)}
     for row in await connection.fetch(_LINES, month):
         priced_in = row["price_currency"]
-        conversion = Conversion(priced_in, row["rate"], row["price_amount"]) if priced_in else None
+        rated = (row["rate"], row["price_amount"], row["rate_month"])
+        conversion = Conversion(priced_in, *rated) if priced_in else None
         line = Line(posting_key(row), row["quantity"], row["exact"], row["amount"], conversion)
         lines.setdefault(row["number"], []).append(line)
     return [

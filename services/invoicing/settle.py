@@ -77,7 +77,7 @@ def shares_of(
         if not key.subject.startswith("pool/"):
             shares[posting_key(key, key.subject)] = share
             continue
-        pool = contract.pools[key.subject.removeprefix("pool/")]
+        pool = contract.pool(key.subject.removeprefix("pool/"), key.month)
         for member, part in pool_parts(pool, share, direct).items():
             shares[posting_key(key, member)] = part
     return shares

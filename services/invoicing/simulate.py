@@ -6,7 +6,7 @@ months used and drew counts. Only the months that are asked for are in the resul
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -44,21 +44,27 @@ async def simulate(connection: Connection, now: Contract, then: Contract, months
 
     What has no price under the other is named, also of earlier months that count toward its minimums and credits.
     """
-    actual, _ = await _totals(connection, now, months)
-    other, unpriced = await _totals(connection, then, months)
-    return Simulation(actual, other, unpriced)
+    actual, _ = await owed(connection, now, months)
+    other, unpriced = await owed(connection, then, months)
+    return Simulation(_totals(actual), _totals(other), unpriced)
 
 
-async def _totals(connection: Connection, contract: Contract, months: Sequence[str]) -> tuple[Totals, list[Unpriced]]:
+async def owed(
+    connection: Connection, contract: Contract, months: Sequence[str]
+) -> tuple[dict[PostingKey, Decimal], list[Unpriced]]:
+    """Return what is owed for months that follow each other, unrounded, and usage for which there is no price."""
     first = min(month_of(contract.starts), months[0]) if committed_lines(contract) else months[0]
     every = months_between(first, months[-1])
     used, unpriced = await quantities(connection, contract, every)
-    owed: dict[PostingKey, Decimal] = {}
+    lines: dict[PostingKey, Decimal] = {}
     for month in every:
-        owed |= {key: share.amount for key, share in settle(contract, month, used.get(month, {})).items()}
-    owed |= {key: share.amount for key, share in committed(contract, every, owed_by_institution(owed)).items()}
+        lines |= {key: share.amount for key, share in settle(contract, month, used.get(month, {})).items()}
+    lines |= {key: share.amount for key, share in committed(contract, every, owed_by_institution(lines)).items()}
+    return {line: amount for line, amount in lines.items() if line.month >= months[0]}, unpriced
+
+
+def _totals(lines: Mapping[PostingKey, Decimal]) -> Totals:
     totals: Totals = defaultdict(lambda: ZERO)
-    for line, amount in owed.items():
-        if line.month >= months[0]:
-            totals[line.month, line.institution] = add(totals[line.month, line.institution], amount)
-    return dict(totals), unpriced
+    for line, amount in lines.items():
+        totals[line.month, line.institution] = add(totals[line.month, line.institution], amount)
+    return dict(totals)

@@ -116,7 +116,8 @@ group by institution, department, pool, award, item, month, tariff
 # What was invoiced of a month in other currencies, and the last rate of each.
 INVOICED_IN_CURRENCY = """
 select institution, department, pool, award, item, line.month, tariff, price_currency,
-       sum(price_amount) as price_amount, (array_agg(rate order by issued_at desc))[1] as rate
+       sum(price_amount) as price_amount, (array_agg(rate order by issued_at desc))[1] as rate,
+       (array_agg(rate_month order by issued_at desc))[1] as rate_month
 from invoicing.invoice_line as line join invoicing.invoice using (number)
 where line.month = $1 and price_currency is not null
 group by institution, department, pool, award, item, line.month, tariff, price_currency
@@ -138,13 +139,13 @@ from unnest($4::text[], $5::text[], $6::text[], $7::text[]) as made(number, inst
 ENTER_LINES = """
 insert into invoicing.invoice_line
     (number, line, department, pool, award, item, month, tariff, quantity, exact, amount, price_currency, rate,
-     price_amount)
+     price_amount, rate_month)
 select number, line, department, pool, award, item, month, tariff, quantity::numeric, exact::numeric, amount::numeric,
-       price_currency, rate::numeric, price_amount::numeric
+       price_currency, rate::numeric, price_amount::numeric, rate_month
 from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::date[], $9::text[],
-            $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+            $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
      as made(number, line, department, pool, award, item, month, tariff, quantity, exact, amount, price_currency, rate,
-             price_amount)
+             price_amount, rate_month)
 """
 
 CLOSE_MONTH = "update invoicing.month set closed_at = now(), closed_by = current_user, version = $2 where month = $1"

@@ -17,11 +17,15 @@ from services.invoicing.settle import PostingKey, Share
 
 
 class Conversion(NamedTuple):
-    """A line's amount in the currency of its price, unrounded, and how much of that a unit of the contract's buys."""
+    """A line's amount in the currency of its price, unrounded, and how much of that a unit of the contract's buys.
+
+    `rate_month` is the month that the rate was given for; None on invoices that did not keep it.
+    """
 
     currency: str
     rate: Decimal
     amount: Decimal
+    rate_month: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,5 +85,5 @@ def conversions(contract: Contract, settled: Mapping[PostingKey, Decimal]) -> di
         price = price_of_item(contract, ChargeKey(line.award, line.item, line.month, line.tariff, ""))
         assert price.currency is not None, "it is settled in a currency"
         assert price.rate is not None, "a contract with a price in a currency has a rate for it"
-        made[line] = Conversion(price.currency, price.rate, amount)
+        made[line] = Conversion(price.currency, price.rate, amount, price.rate_month)
     return made

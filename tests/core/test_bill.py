@@ -717,7 +717,7 @@ def test_what_is_written(contract: Contract, tmp_path: Path) -> None:
                 "department": "DIGIT", "department_name": "Informatics", "pool": "", "pool_name": "",
                 "award": "1/ALPHA", "supplier_name": "Alpha", "item": "vm", "item_name": "Virtual machine",
                 "unit": "hour", "usage_month": "2016-03", "tariff": "2016-01-01", "quantity": "1.5",
-                "price_currency": "", "price_amount": "", "rate": "", "exact_amount": "0.15", "amount": "0.15", "currency": "EUR",
+                "price_currency": "", "price_amount": "", "rate": "", "rate_month": "", "exact_amount": "0.15", "amount": "0.15", "currency": "EUR",
             }
         ]  # fmt: skip
     statement = json.loads((out / "2016-03" / "EC.json").read_text("utf-8"))

@@ -149,3 +149,32 @@ def test_bad_equivalences_are_refused_with_their_place(old: str, new: str, place
     problems = load(SMALL + EQUIVALENCES.replace(old, new))
     assert isinstance(problems, list)
     assert [(each.place, each.found) for each in problems] == [(place, found)]
+
+
+def equivalent(*lines: str) -> str:
+    return SMALL + "".join(
+        f'[[equivalences]]\nitem = "{line.split()[0]}"\nparts = {{ {line.split(" ", 1)[1]} }}\n' for line in lines
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "circle"),
+    [
+        (["vm vm = 1"], "vm"),
+        (["vm disk = 2", "disk vm = 2"], "disk, vm"),
+        (["vm disk = 2", "disk vm = 0.5, traffic = 1"], "disk, vm"),
+        (["vm disk = 2", "disk traffic = 0.5", "traffic vm = 0.9"], "disk, traffic, vm"),
+        (["vm disk = 2", "disk vm = 0.5", "traffic traffic = 2"], "traffic"),
+        (["vm disk = 2", "disk traffic = 3", "traffic disk = 3"], "disk, traffic"),
+    ],
+)
+def test_parts_that_lead_back_to_another_quantity_of_the_item_are_refused(lines: list[str], circle: str):
+    problems = load(equivalent(*lines))
+    assert isinstance(problems, list)
+    first = circle.split(",", maxsplit=1)[0]
+    assert [(each.place, each.found) for each in problems] == [(f"equivalences[{first}].parts", f"a circle: {circle}")]
+
+
+def test_two_items_may_be_made_up_of_each_other():
+    contract(equivalent("vm disk = 2", "disk vm = 0.5", "traffic disk = 1"))
+    contract(equivalent("vm disk = 3", "disk vm = 0.333333333333333"))

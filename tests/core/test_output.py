@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from services import output
-from services.output import Column, show
+from services.output import Column, euros, show
 
 COLUMNS = [
     Column("item", "item", whole=True), Column("since", "prices of", whole=True, spare=True),
@@ -39,3 +39,11 @@ def test_where_nothing_is_spare_numbers_go_over_several_lines_and_lose_no_digit(
     assert "…" not in out
     digits = "".join(line[15:].strip() for line in out.splitlines()[2:-1])
     assert "1,234,567.89" in digits.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("amount", "written"),
+    [("-0.001", "0.00"), ("-0", "0.00"), ("-0.005", "-0.01"), ("0.125", "0.13"), ("-1234.5", "-1,234.50")],
+)
+def test_an_amount_is_rounded_half_up_and_nothing_has_no_sign(amount: str, written: str):
+    assert euros(Decimal(amount)) == written

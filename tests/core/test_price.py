@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from services.cli import app
+from services.contract.money import round_half_up
 from services.stack.demo import CONTRACT
 
 OFFER = """
@@ -43,6 +46,60 @@ def test_the_reckoning_adds_up(offer: Path):
     status, said = price("--tariff", offer, "--quantity", "250", "--before", "90")
     assert "fee, above 100" in said
     assert "250 units cost" in said
+
+
+def test_the_json_is_as_documented():
+    documented = (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8")
+    table = documented.partition("## The reckoning as JSON")[2].partition("A step says")[0]
+    keys = {
+        key for row in re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for key in re.findall("`([a-z_]+)`", row)
+    }
+    words = ["--contract", CONTRACT, "--award", "2/COMPAREX", "--item", "vm.small", "--date", "2016-03-01", "--json"]
+    found = json.loads(price(*words, "--quantity", "1000", "--before", "10")[1])
+    assert found.keys() == keys
+    for step in found["steps"] + found["steps_before"]:
+        assert step.keys() == {"what", "quantity", "price", "amount", "per", "listed"}
+        assert Decimal(step["quantity"]) * Decimal(step["price"]) == Decimal(step["amount"])
+    sums = {name: sum(Decimal(each["amount"]) for each in found[name]) for name in ("steps", "steps_before")}
+    conversion = found["conversion"]
+    assert (sums["steps"], sums["steps_before"]) == tuple(Decimal(conversion[each]) for each in ("after", "before"))
+    assert conversion["of_month"] == "2016-03"
+    after, before = (round_half_up(each / Decimal(conversion["rate"]), 12) for each in sums.values())
+    assert Decimal(found["amount"]) == after - before
+
+
+def test_the_keys_in_the_readme_are_prices(offer: Path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    rows = re.findall(r"^\| [^|]+ \| (.*`(?:model|tiers).*) \|$", readme, re.MULTILINE)
+    tiers = re.findall("`(tiers = [^`]+)`", rows[1])[0]
+    for row in rows:
+        keys = [each if "=" in each else tiers for each in re.findall("`([^`]+)`", row)]
+        offer.write_text("\n".join(keys))
+        status, said = price("--tariff", offer, "--quantity", "250")
+        assert status == 0, said
+    assert len(rows) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "quantity", "last"),
+    [
+        ('model = "percentage"\npercent = "3"\nfloor = "5"\ncap = "5"', "100", ("up to the floor", "2")),
+        ('model = "percentage"\npercent = "3"\nfloor = "5"\ncap = "5"', "200", ("down to the cap", "-1")),
+        ('model = "flat"\nby_days = true\nprice = "100"', "10", ("10 of 31 days of 100, rounded to 12 decimals", "32.258064516129")),
+        ('model = "flat"\nby_days = true\nprice = "155"', "10", ("10 of 31 days of 155", "50")),
+    ],
+)  # fmt: skip
+def test_the_last_step_says_what_was_cut_or_rounded(offer: Path, text: str, quantity: str, last: tuple[str, str]):
+    offer.write_text(text)
+    found = json.loads(price("--tariff", offer, "--quantity", quantity, "--date", "2016-03-01", "--json")[1])
+    assert (found["steps"][-1]["what"], found["steps"][-1]["amount"]) == last
+    assert sum(Decimal(each["amount"]) for each in found["steps"]) == Decimal(found["amount"])
+
+
+def test_days_have_their_list_price(offer: Path):
+    offer.write_text('model = "flat"\nby_days = true\nprice = "155"\npercent_of_list = "90"\n')
+    [step] = json.loads(price("--tariff", offer, "--quantity", "10", "--date", "2016-03-01", "--json")[1])["steps"]
+    assert (step["amount"], step["listed"]) == ("45", "50")
 
 
 def test_many_meters_come_out_again_with_their_amounts(offer: Path, tmp_path: Path):
@@ -83,6 +140,7 @@ def test_meters_that_can_not_be_priced_are_named_and_none_is_written(offer: Path
         (["--quantity", "1"], 2, "give a --contract or a --tariff"),
         (["--tariff", "x", "--contract", "y", "--quantity", "1"], 2, "give a --contract or a --tariff"),
         (["--tariff", "x"], 2, "give a --quantity or --meters"),
+        (["--tariff", "x", "--meters", "-", "--before", "1"], 2, "--before goes with --quantity"),
         (["--contract", "x", "--quantity", "1"], 2, "the --award and the --item"),
         (["--tariff", "/nowhere", "--quantity", "1"], 1, "can't be read"),
     ],

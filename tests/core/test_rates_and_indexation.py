@@ -120,6 +120,12 @@ def test_a_bill_says_what_is_provisional(tmp_path: Path):
         assert [each["month"] for each in summary["provisional_rates"]] == [month] * warned
 
 
+def test_a_rate_of_the_year_before_the_contract_may_be_the_last_one():
+    announced = MONTHLY.replace("2016-04", "2015-01").replace('"2016-03"', '"2015-02"')
+    price = price_of(contract(announced), key("2016-03"))
+    assert (price.rate_month, price.is_provisional) == ("2015-02", True)
+
+
 def test_the_rule_of_the_rate_alone_edits_no_price():
     day = date(2016, 3, 15)
     assert edited(IN_DOLLARS, contract(MONTHLY), "2/BETA", day) == []
@@ -231,6 +237,10 @@ def test_an_indexed_price_is_rounded_to_twelve_decimals():
     [
         (DOLLARS.replace('month = "2016-02"', 'month = "2016-03"').replace("2016-03-15", "2016-02-15"),
          "tariffs[2/BETA 2016-02-15].currency", "'USD', for which there is no rate in 2016-02"),
+        (DOLLARS.replace("2016-02", "2014-12"), "tariffs[2/BETA 2016-03-15].currency",
+         "'USD', whose last rate by 2016-03 is of 2014-12"),
+        (MONTHLY.replace("2016-03\"", "2014-12\"").replace("2016-04", "2014-11"), "tariffs[2/BETA 2016-03-15].currency",
+         "'USD', whose last rate by 2016-03 is of 2014-12"),
         (MONTHLY.replace("2016-03\"", "2016-02\""), "tariffs[2/BETA 2016-03-15].currency",
          "'USD', which has a rate for 2016-04 and none for 2016-03"),
         (MONTHLY + MAY.replace("05", "07"), "tariffs[2/BETA 2016-03-15].currency",

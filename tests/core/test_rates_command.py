@@ -55,6 +55,16 @@ def test_the_last_weekday_before_a_month_is_enough(rates):
         (TABLE, "USD", "2016-06", "ends with 2016-05-02"),
         (TABLE, "RUB", "2016-05", "no rate of RUB on 2016-04-29, the last day before 2016-05"),
         (TABLE, "USD", "2016-02", "no day in the month before 2016-02"),
+        (
+            TABLE.replace("1.1403", "-1.1403"),
+            "USD",
+            "2016-05",
+            "found the rate -1.1403 on 2016-04-29; wanted one from 0.000001",
+        ),
+        (TABLE.replace("1.1403", "0"), "USD", "2016-05", "found the rate 0 on 2016-04-29"),
+        (TABLE.replace("1.1403", "NaN"), "USD", "2016-05", "found the rate NaN on 2016-04-29"),
+        (TABLE.replace("1.1403", "sNaN"), "USD", "2016-05", "found the rate sNaN on 2016-04-29"),
+        (TABLE.replace("1.1403", "Infinity"), "USD", "2016-05", "found the rate Infinity on 2016-04-29"),
     ],
 )
 def test_a_table_that_does_not_say_it_is_refused(rates, table: str, currency: str, month: str, said: str):

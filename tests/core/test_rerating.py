@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.commands.rerate import done
 from services.contract.charges import ChargeKey, MeterKey, meter_of, price_of
 from services.contract.fees import is_fee
 from services.contract.load import load
@@ -15,7 +16,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.invoicing.post import plus
 from services.invoicing.settle import NOTHING, Share, amounts
-from services.rerating.plan import Charged, plan, rebilled
+from services.rerating.plan import Charged, Moved, Plan, plan, rebilled
 from tests.services.test_rebill import DOLLARS, LATER, MARCH, PRICES, STARTED, TOGETHER
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
@@ -107,3 +108,15 @@ def test_which_contracts_bill_events_otherwise():
     together, started = CONTRACTS[3], CONTRACTS[4]
     assert rebilled(together, started, MARCH, [AWARD]) == [AWARD], "another minimum"
     assert not is_fee(before, ChargeKey(AWARD, "vm", MARCH, "2016-03-01", "EP"))
+
+
+def test_what_a_posting_did_is_said_also_where_it_comes_to_nothing():
+    agreed, key = CONTRACTS[0], ChargeKey(AWARD, "vm", MARCH, "2016-03-01", "EP")
+    moved = [Moved(key, meter_of(agreed, key), ZERO, Share(ZERO, Decimal(amount))) for amount in (1, -1)]
+    made = Plan(MARCH, (AWARD,), (), moved, agreed, {}, {})
+    assert list(done(made, ["2016-04"], ZERO)) == ["posted: 2 charges, 0.00 in all, on the invoices of 2016-04"]
+    assert list(done(made, ["2016-04"], Decimal("-2.5")))[1:] == ["entered: -2.50 in all, due with the next close"]
+    only_promised = Plan(MARCH, (AWARD,), (), [], agreed, {}, {})
+    assert list(done(only_promised, [], ZERO)) == ["entered: 0.00 in all, due with the next close"]
+    nothing = Plan(MARCH, (), (), [], agreed, {}, {})
+    assert list(done(nothing, ["2016-04"], ZERO)) == ["posted: what was entered before, on the invoices of 2016-04"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contract.money import ZERO, multiply, total
+from services.contract.money import ONE, ZERO, multiply, total
 from services.contract.price import Price, Scope
 from services.contract.problems import Problem
 from services.contract.reading import Section
@@ -192,8 +192,6 @@ def test_the_documentation_says_what_is_reckoned(text: str, table: str):
         ('model = "per_unit"\nprice = "1"\nfree = "-1"', "free", "'-1'"),
         ('model = "per_unit"\nprice = "1"\npercent_of_list = "-1"', "percent_of_list", "'-1'"),
         ('model = "per_unit"\nprice = "1"\npercent_of_list = "1000.1"', "percent_of_list", "'1000.1'"),
-        ('model = "per_unit"\nprice = "0.000000000001"\npercent_of_list = "50"', "price",
-         "0.000000000001, of which 50 % are 0.0000000000005"),
         ('model = "stairstep"\ntiers = [{ price = "1", fee = "2" }]', "tiers[0].fee", "an unknown key"),
         ('model = "volume"\ntiers = [{ up_to = "5", price = "1" }]', "tiers[0].up_to", "5: usage above it has no price"),
         ('model = "volume"\ntiers = []', "tiers", "[]"),
@@ -228,6 +226,14 @@ def test_a_percentage_of_the_list_is_that_part_of_the_amount(text: str, percent:
     assert part is not None
     assert whole is not None
     assert part.amount(quantity) == multiply(whole.amount(quantity), multiply(percent, Decimal("0.01")))
+
+
+def test_a_percentage_of_the_list_is_rounded_to_12_decimals_half_up():
+    text = 'model = "per_unit"\npercent_of_list = "50"\nprice = "{}"'
+    assert read(text.format("0.000000000001")).amount(ONE) == Decimal("1e-12")
+    odd = read(text.format("0.019876543215"))
+    assert odd.amount(ONE) == Decimal("0.009938271608")
+    assert odd.steps(ONE)[0].listed == Decimal("0.019876543215")
 
 
 def read(text: str) -> Price:

@@ -72,9 +72,10 @@ async def test_the_rate_comes_by_a_re_rating_and_stays(pipeline: Pipeline, tmp_p
     [invoice] = await pipeline.close(APRIL)
     assert invoice.statement.exact == Decimal("6.25"), "200 x 0.05 / 1.6"
     [line] = invoice.statement.lines
-    assert line.conversion == ("USD", Decimal("1.6"), 10)
+    assert line.conversion == ("USD", Decimal("1.6"), 10, APRIL)
     [shown] = pipeline.json("statement", APRIL, "--institution", "EP")[0]["lines"]
     assert (shown["price_amount"], shown["price_currency"], shown["rate"]) == ("10", "USD", "1.6")
+    assert shown["rate_month"] == "2016-04"
     assert await pipeline.audit() == []
 
 
@@ -89,6 +90,8 @@ async def test_a_tariff_may_let_the_last_rate_hold(pipeline: Pipeline, tmp_path:
     assert "in USD at the latest rate given" in pipeline.command("contract", "show")
     [invoice] = await pipeline.close("2016-05")
     assert invoice.statement.exact == 1
+    [line] = invoice.statement.lines
+    assert line.conversion == ("USD", Decimal("1.6"), Decimal("1.6"), APRIL), "the rate is that of an earlier month"
     assert await pipeline.audit() == []
 
 
@@ -97,16 +100,16 @@ async def test_a_line_for_an_invoiced_month_has_the_difference_in_the_currency(p
     path.write_text(CONTRACT.replace('rate = "1.25"', 'rate = "1"') + rate(APRIL, "1.6"))
     pipeline.command("rerate", "--month", "2016-03", "--contract", str(path), "--post")
 
-    async def june() -> tuple[Decimal, tuple[str, Decimal, Decimal]]:
+    async def june() -> tuple[Decimal, tuple[str, Decimal, Decimal, str]]:
         [statement] = [each.statement for each in await pipeline.statements("2016-06")]
         [line] = statement.lines
         assert line.conversion is not None
         return line.exact, tuple(line.conversion)
 
-    assert await june() == (Decimal("0.1"), ("USD", 1, 0)), "0.5 USD are 0.5 EUR and not 0.4"
+    assert await june() == (Decimal("0.1"), ("USD", 1, 0, "2016-03")), "0.5 USD are 0.5 EUR and not 0.4"
     await pipeline.push("alpha", [event("alpha", "late", quantity="20")])
     await pipeline.through()
-    assert await june() == (Decimal("1.1"), ("USD", 1, 1))
+    assert await june() == (Decimal("1.1"), ("USD", 1, 1, "2016-03"))
     await pipeline.close("2016-06")
     rows = await pipeline.fetch("select month, sum(price_amount) as dollars from invoicing.invoice_line group by month")
     assert {row["month"]: row["dollars"] for row in rows} == {
@@ -125,4 +128,4 @@ async def test_amounts_in_the_currency_are_as_billed(pipeline: Pipeline, tmp_pat
     pipeline.command("statement", APRIL, "--out", str(tmp_path / "closed"))
     billed = (tmp_path / "billed" / APRIL / "EP.csv").read_text()
     assert (tmp_path / "closed" / "EP.csv").read_text() == billed
-    assert "USD,10,1.6,6.25,6.25,EUR" in billed
+    assert "USD,10,1.6,2016-04,6.25,6.25,EUR" in billed

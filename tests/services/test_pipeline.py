@@ -168,6 +168,8 @@ async def test_a_dry_run_shows_whose_statements_would_move(pipeline: Pipeline, t
     assert [(each["month"], each["institution"], each["difference"]) for each in found] == [
         (MARCH, "EDA", "-0.06"), (MARCH, "EP", "0.06"),
     ]  # fmt: skip
+    owed = {each.statement.institution: each.statement.total for each in await pipeline.statements(MARCH)}
+    assert [Decimal(each["now"]) for each in found] == [owed["EDA"], owed["EP"]]
     draft.write_text(applied["file"])
     assert "no statement moves" in pipeline.command("contract", "apply", str(draft), "--dry-run")
     draft.write_text(applied["file"].replace('price = "0.05"', 'price = "0.04"', 1))
@@ -178,7 +180,13 @@ async def test_a_dry_run_shows_whose_statements_would_move(pipeline: Pipeline, t
     assert refused["problems"]
     [ep] = [each for each in refused["would_cost"] if each["institution"] == "EP"]
     assert (ep["month"], ep["state"]) == (MARCH, "open")
-    assert Decimal(ep["difference"]) < 0
+    assert (Decimal(ep["difference"]) < 0, Decimal(ep["now"])) == (True, owed["EP"])
+    assert refused["unpriced"] == []
+    draft.write_text(applied["file"].replace("[tariffs.prices.traffic]", "[tariffs.prices.disk]"))
+    refused = json.loads(pipeline.command("contract", "apply", str(draft), "--dry-run", "--json", status=1))
+    assert {(each["award"], each["item"]) for each in refused["unpriced"]} == {("2/BETA", "traffic")}
+    said = pipeline.command("contract", "apply", str(draft), "--dry-run", status=1)
+    assert "no price under 2/BETA, left out: " in said
     assert len(pipeline.json("contract", "versions")) == versions
 
 

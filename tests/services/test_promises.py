@@ -157,6 +157,13 @@ async def test_a_dry_run_shows_what_another_minimum_moves_in_closed_months(pipel
     assert differences == {
         ("2016-04", "closed"): 6, ("2016-05", "closed"): 6, ("2016-06", "closed"): 6, ("2016-07", "open"): 6,
     }  # fmt: skip
+    rows = await pipeline.fetch(
+        "select institution, sum(line.amount) as amount from invoicing.invoice_line as line "
+        "join invoicing.invoice using (number) where line.month = '2016-04' group by 1"
+    )
+    invoiced = {row["institution"]: row["amount"] for row in rows}
+    april = {each["institution"]: Decimal(each["now"]) for each in moves if each["month"] == "2016-04"}
+    assert april.items() <= invoiced.items(), "what is owed for April in all"
     assert "goes on the next invoice" in pipeline.command("contract", "apply", str(path), "--dry-run")
 
 

@@ -151,6 +151,25 @@ async def test_an_open_month_is_corrected_in_itself_and_the_close_agrees(pipelin
     assert await pipeline.audit() == []
     [ep] = [each.statement for each in invoices if each.statement.institution == "EP"]
     assert ep.exact == Decimal("-3.3") + Decimal("0.33")
+    assert {each.statement.institution: each.document for each in invoices} == {
+        "EP": "credit note", "EC": "credit note", "EDA": "invoice",
+    }  # fmt: skip
+    shown = {each["institution"]: each["document"] for each in pipeline.json("statement", APRIL)}
+    assert shown == {each.statement.institution: each.document for each in invoices}
+    number = next(each.number for each in invoices if each.statement.institution == "EP")
+    assert pipeline.json("statement", APRIL, "--institution", "EP")[0]["document"] == "credit note"
+    assert f"Credit note {number}" in pipeline.command("statement", APRIL, "--institution", "EP")
+    assert f"of credit note {number}" in pipeline.command("explain", number, "--line", "1")
+
+
+async def test_a_month_in_which_the_contract_does_not_run_is_told(pipeline: Pipeline, fixed: str):
+    for words in (
+        ["statement", "2015-12"], ["statement", "2019-01"], ["simulate", "--contract", fixed, "--from", "2018-12", "--to", "2019-01"],
+        ["compare", "--lot", "2", "--institution", "EP", "--month", "2015-12"],
+    ):  # fmt: skip
+        assert "the contract does not run in 201" in pipeline.command(*words, status=1), words
+    assert pipeline.json("statement", "2018-12") == []
+    assert "nothing came late" in pipeline.command("close", "2019-01", status=1)
 
 
 async def test_an_item_that_was_used_must_have_a_price(pipeline: Pipeline, tmp_path):

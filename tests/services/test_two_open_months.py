@@ -12,6 +12,7 @@ from tests.services.test_explain_line import APRIL, CONTRACT, MARCH, SENT, every
 from tests.services.test_promises import event
 from tests.services.test_rerate_moves import MAY, Sums, differences, shown_differences, to_come
 
+JUNE = "2016-06"
 MAY_3 = "2016-05-03T10:00:00Z"
 MAYS = {
     "beta-north": [
@@ -70,4 +71,34 @@ async def test_a_re_rating_of_the_closed_month_stands_on_the_first_alone(pipelin
     await every_line(pipeline, MAY)
     await pipeline.close(MAY)
     assert await to_come(pipeline, MAY) == may
+    assert await pipeline.audit() == []
+
+
+async def test_a_closed_month_stays_split_by_the_key_that_it_was_closed_with(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "split.toml"
+    path.write_text(LESS.replace('EP = "0.5"\nEDA = "0.3"', 'EP = "0.1"\nEDA = "0.7"'))
+    moves = pipeline.json("contract", "apply", str(path), "--dry-run")["moves"]
+    assert {each["month"] for each in moves} == {JUNE}, "what the pool reserved in the month that is open"
+    pipeline.command("contract", "apply", str(path))
+    mail = [("march", "2016-03-03T10:00:00Z", "100"), ("june", "2016-06-03T10:00:00Z", "50")]
+    sent = [event("alpha", f"mail-{name}", subject="pool/mail", time=at, quantity=much) for name, at, much in mail]
+    await push(pipeline, {"alpha": sent})
+    for posted in ("provisionally", "finally"):
+        shares = {
+            (line.key.month, line.key.institution): line.exact
+            for each in await pipeline.statements(JUNE)
+            for line in each.statement.lines
+            if line.key.pool
+        }
+        # 10 are reserved at 0.04, which were invoiced for March already; the others cost 0.05.
+        march, june = Decimal("4.5"), Decimal("2.4")
+        assert shares == {
+            (MARCH, "EP"): march * 5 / 10, (MARCH, "EDA"): march * 3 / 10, (MARCH, "EC"): march * 2 / 10,
+            (JUNE, "EP"): june / 10, (JUNE, "EDA"): june * 7 / 10, (JUNE, "EC"): june * 2 / 10,
+        }, posted  # fmt: skip
+        await every_line(pipeline, JUNE)
+        if posted == "provisionally":
+            await pipeline.close(JUNE)
+    payers = pipeline.json("explain", "mail-march", "--provider", "alpha")["payers"]
+    assert [Decimal(each["amount"]) for each in payers if each["payer"] == "EP"] == [Decimal("2.45")], "half of 4.90"
     assert await pipeline.audit() == []

@@ -49,7 +49,8 @@ class Flat:
         if not self.by_days:
             return [Step("the month", ONE, amount, amount, per="month")] if quantity > 0 else []
         used, days = self._days_used(quantity)
-        what = f"{plain(used)} of {plain(days)} days of {plain(self.price)}"
+        rounded = "" if multiply(amount, days) == multiply(self.price, used) else ", rounded to 12 decimals"
+        what = f"{plain(used)} of {plain(days)} days of {plain(self.price)}{rounded}"
         return [Step(what, ONE, amount, amount, per="month")] if quantity > 0 else []
 
     def brief(self) -> str:

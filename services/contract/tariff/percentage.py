@@ -65,11 +65,12 @@ class Percentage:
     def steps(self, quantity: Decimal) -> list[Step]:
         """Return the percentage, and what leads from there to the amount."""
         exact, amount = multiply(quantity, self._factor), self.amount(quantity)
+        rounded = round_half_up(exact, LEDGER_DIGITS)
         steps = [Step(f"{plain(self.percent)} % of the charges", quantity, self._factor, exact, per="charges")]
         if amount != exact:
-            limit = {self.floor: "up to the floor", self.cap: "down to the cap"}.get(amount, "rounding")
+            why = "up to the floor" if amount > rounded else "down to the cap" if amount < rounded else "rounding"
             difference = subtract(amount, exact)
-            steps.append(Step(limit, ONE, difference, difference, per="difference"))
+            steps.append(Step(why, ONE, difference, difference, per="difference"))
         return steps
 
     def brief(self) -> str:

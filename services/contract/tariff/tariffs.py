@@ -11,14 +11,11 @@ from services.contract.money import HUNDRED, HUNDREDTH, ONE, ZERO, add, multiply
 from services.contract.price import Indexed, Price, Scope
 from services.contract.problems import one_of, show
 from services.contract.reading import Section
-from services.contract.tariff import ChargeModel
-from services.contract.tariff.graduated import Graduated
+from services.contract.tariff.dear import refuse_dear
 from services.contract.tariff.models import MODELS
-from services.contract.tariff.per_unit import PerUnit
 from services.contract.tariff.percentage import Percentage, fee_rounds
-from services.contract.tariff.reserved import EVERYONE, Reserved, read_reserved
+from services.contract.tariff.reserved import read_reserved
 from services.contract.tariff.unused_fee import read_unused_fee
-from services.contract.tariff.volume import Volume
 
 PERCENT_DIGITS = 4
 FIFTY = Decimal(50)
@@ -32,6 +29,7 @@ class _Table(NamedTuple):
     valid_from: date
     section: Section
     factor: Decimal
+    own_meters: bool
     indexed: tuple[Indexed, ...] = ()
 
 
@@ -42,7 +40,8 @@ def read_tariffs(
     tables = []
     for section in document.tables("tariffs", at_least=1, label="award valid_from"):
         award = section.reference("award", awards, "awards (lot/supplier)")
-        tables.append(_Table(award or "", section.day("valid_from") or date.min, section, ONE))
+        day, own_meters = section.day("valid_from") or date.min, section.flag("own_meters")
+        tables.append(_Table(award or "", day, section, ONE, own_meters))
     for section in sorted(document.tables("indexation", label="award valid_from"), key=_day_of):
         tables += _indexed(section, awards, tables)
     return tuple(_tariff(each, items, own_currency) for each in tables)
@@ -56,6 +55,7 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
     """Return the tariff in force with its prices changed by a percentage from a day on."""
     award = section.reference("award", awards, "awards (lot/supplier)")
     day, percent = section.day("valid_from"), section.number("percent", PERCENT_DIGITS, -FIFTY, FIFTY)
+    own_meters = section.flag("own_meters")
     section.done()
     if award is None or day is None or percent is None:
         return []
@@ -70,7 +70,8 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
         )
         return []
     factor = multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH)))
-    return [base._replace(valid_from=day, factor=factor, indexed=(*base.indexed, Indexed(day, percent)))]
+    indexed = (*base.indexed, Indexed(day, percent))
+    return [base._replace(valid_from=day, factor=factor, own_meters=own_meters, indexed=indexed)]
 
 
 def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
@@ -87,7 +88,7 @@ def _tariff(table: _Table, items: Collection[str], own_currency: str) -> Tariff:
         section.problem("rate", show(rate), "no such key: the prices are in the contract's own currency")
     fees = fee_rounds({item: price.model for item, price in prices.items()}, section)
     section.done()
-    return Tariff(table.award, table.valid_from, prices, fees)
+    return Tariff(table.award, table.valid_from, prices, fees, table.own_meters)
 
 
 def _prices(tariff: Section, prices: Section, items: Collection[str]) -> dict[str, Price]:
@@ -147,26 +148,12 @@ def _read_price(section: Section, item: str) -> Price | None:
         section.problem("of", f"{show(item)}, the fee itself", "other items")
     if isinstance(model, Percentage) and reserved:
         section.problem("reserved", "units of a fee", "no such key: a fee is on money, of which nothing is reserved")
-    _refuse_dear(section, model, reserved)
+    if not isinstance(model, Percentage):
+        refuse_dear(section, model, reserved)
     return Price(
         item, Scope(scope), model, free or ZERO, section.percent, minimum=minimum or ZERO, increment=increment or ZERO,
         reserved=reserved, fee_payers=fee_payers, first_fee=first_fee,
     )  # fmt: skip
-
-
-def _refuse_dear(section: Section, model: ChargeModel, reserved: Mapping[str, Reserved]) -> None:
-    """Note what is reserved at a higher price for a unit than any that it has otherwise."""
-    if isinstance(model, PerUnit):
-        dearest = model.price
-    elif isinstance(model, Graduated | Volume):
-        dearest = max(tier.price for tier in model.tiers)
-    else:
-        return
-    for payer, each in reserved.items():
-        if each.price > dearest:
-            place = f"reserved[{payer}].price" if payer != EVERYONE else "reserved[0].price"
-            found = f"{plain(each.price)}, more than {plain(dearest)} without a reservation"
-            section.problem(place, found, f"at most {plain(dearest)}")
 
 
 def _item_form(item: str, table: object, items: Collection[str]) -> str:
