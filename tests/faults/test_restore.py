@@ -22,6 +22,7 @@ from services.stack.process import free_ports
 from tests.pipeline import SERVICES, Pipeline, event
 
 DATABASE = "plafond"
+Decided = tuple[list[Any], set[Any]]
 MARCH, APRIL, MAY = MONTHS = ("2016-03", "2016-04", "2016-05")
 
 
@@ -92,6 +93,7 @@ def _own(folder: Path) -> None:
         subprocess.run(["chown", "-R", f"{account.user}:{account.group}", folder], check=True)
 
 
+DECISIONS = "select version, rerating, month, batch, after from decisions.decision order by number"
 BOOKS = {
     "invoices": "select number, institution, month, version, total, issued_at from invoicing.invoice order by number",
     "lines": "select * from invoicing.invoice_line order by number, line",
@@ -100,7 +102,6 @@ BOOKS = {
     "reratings": "select * from contract.rerating join contract.rerated using (rerating) order by rerating, award, month",
     "alerts": "select alert, level, code, threshold, ceiling, raised_at from invoicing.alert order by alert",
     "refused": "select rejection, provider, event_id, reason, payload from ingest.rejection order by rejection",
-    "decisions": "select number, version, rerating, month, batch, after from decisions.decision order by number",
     "charged": "select award, item, month, tariff, subject, quantity, amount from invoicing.charged order by 1, 2, 3, 4, 5",
     "counted": """
         select provider, usage.id, quantity, subject from rating.usage join rating.use using (use_no) order by 1, 2
@@ -108,10 +109,17 @@ BOOKS = {
 }
 
 
+def decided(rows: list[Any]) -> Decided:
+    """Return what was decided in its order, and which charges came late, in any: they are posted side by side."""
+    late = {row["batch"] for row in rows if row["batch"]}
+    return [(row["version"], row["rerating"], row["month"]) for row in rows if not row["batch"]], late
+
+
 async def books(pipeline: Pipeline) -> dict[str, Any]:
     """Return what must be the same again."""
     found: dict[str, Any] = {name: await pipeline.fetch(statement) for name, statement in BOOKS.items()}
     found |= {month: await pipeline.statements(month) for month in MONTHS}
+    found["decisions"] = decided(await pipeline.fetch(DECISIONS))
     return found | {"spent": await pipeline.spent()}
 
 
@@ -135,22 +143,16 @@ def restore(server: PostgresServer, dumped: str, database: str = DATABASE) -> No
     program(server, "pg_restore", f"--dbname={database}", "--exit-on-error", dumped)
 
 
-async def taken_over(server: PostgresServer, folder: Path) -> list[Any]:
+async def taken_over(server: PostgresServer, folder: Path) -> Decided:
     """Return the decisions that the migration makes of a copy of the database in which there were none."""
     restore(server, dump(server, folder), "before")
     connection = await connect(server.url("before"))
     await connection.execute("drop schema decisions cascade; drop index ingest.rejection_conflict")
     await connection.execute("delete from plafond_migration where number = 15")
     await migrate(connection)
-    found = await connection.fetch(BOOKS["decisions"])
+    found = await connection.fetch(DECISIONS)
     await connection.close()
-    return found
-
-
-def told(decisions: list[Any]) -> tuple[list[Any], set[Any]]:
-    """Return what was decided in its order, and which charges came late, in any: they are posted side by side."""
-    late = {row["batch"] for row in decisions if row["batch"]}
-    return [(row["version"], row["rerating"], row["month"]) for row in decisions if not row["batch"]], late
+    return decided(found)
 
 
 def apply(pipeline: Pipeline, folder: Path, text: str) -> None:
@@ -218,7 +220,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     before = await books(pipeline)
     assert all(before.values())
     assert {row["reason"] for row in before["refused"]} == {"unknown_item", "conflict"}
-    assert told(await taken_over(server, tmp_path)) == told(before["decisions"])
+    assert await taken_over(server, tmp_path) == before["decisions"]
     await pipeline.stop()
     restore(server, dumped)
     pipeline.launch("rating")
