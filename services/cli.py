@@ -32,6 +32,7 @@ COMMANDS = {
     "run": "service:run_service",
     "migrate": "service:migrate_database",
     "topics": "service:topics_app",
+    "recover": "recover:recover_command",
 }
 """Where each command lies: a module of `services.commands`, and the function or group in it."""
 

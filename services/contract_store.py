@@ -17,6 +17,7 @@ from services.contract.money import plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
 from services.contract.succession import Moved, converted, edited, moved, reserved_otherwise, vanished
+from services.decisions.enter import enter_version
 from services.postgres import Connection
 
 CHANNEL = "plafond_contract"
@@ -28,6 +29,7 @@ select coalesce(max(version), 0) + 1, $1, $2, $3 from contract.version returning
 """
 _NEWEST = "select version, file from contract.version where version > $1 order by version desc limit 1"
 _FILE = "select version, file from contract.version where version = $1"
+_SHA256 = "select sha256 from contract.version where version = $1"
 _VERSIONS = "select version, code, sha256, applied_at, applied_by from contract.version order by version"
 _RERATED = """
 select rerating, file, award, month from contract.rerating join contract.rerated using (rerating)
@@ -62,11 +64,12 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StoredContract:
-    """A version and its contract; `already` tells that an apply found the same file as the newest version."""
+    """A version, its contract, and the SHA-256 of its file; `already`: an apply found the newest version's."""
 
     version: int
     contract: Contract
     already: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ async def apply(connection: Connection, text: str) -> StoredContract:
             return StoredContract(already, contract, already=True)
         version = await connection.fetchval(_INSERT, contract.code, hashlib.sha256(text.encode()).digest(), text)
         await connection.execute("select pg_notify($1, $2)", CHANNEL, str(version))
+        await enter_version(connection, version)
     return StoredContract(version, contract)
 
 
@@ -109,12 +113,19 @@ async def load_version(connection: Connection, version: int, as_of: datetime | N
     return await _with_the_past(connection, _stored(row), as_of)
 
 
+async def sha256_of(connection: Connection, version: int) -> str:
+    """Return the SHA-256 of a version's file, in hexadecimal digits."""
+    found: bytes = await connection.fetchval(_SHA256, version)
+    return found.hex()
+
+
 async def newest(connection: Connection, than: int = 0) -> StoredContract | None:
     """Return the newest version, if there is one that is newer than `than`."""
     row = await connection.fetchrow(_NEWEST, than)
     if row is None:
         return None
-    return StoredContract(row["version"], await _with_the_past(connection, _stored(row)))
+    sha256 = hashlib.sha256(row["file"].encode()).hexdigest()
+    return StoredContract(row["version"], await _with_the_past(connection, _stored(row)), sha256=sha256)
 
 
 async def versions(connection: Connection) -> list[Version]:

@@ -20,13 +20,24 @@ class Contracts:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._versions: dict[int, Contract] = {}
+        self._sha256: dict[int, str] = {}
 
-    async def version(self, number: int, rerating: int = 0) -> Contract:
-        """Return one version that knows of a re-rating at least; raises LookupError when there is no such."""
+    async def version(self, number: int, rerating: int = 0, sha256: str = "") -> Contract:
+        """Return one version that knows of a re-rating at least.
+
+        Raises LookupError when there is no such, or its file is another than the one with that SHA-256.
+        """
         contract = self._versions.get(number)
         if contract is None or contract.rerating < rerating:
             async with self._pool.acquire() as connection:
-                contract = self._versions[number] = await contract_store.load_version(connection, number)
+                contract = await contract_store.load_version(connection, number)
+                self._sha256[number] = await contract_store.sha256_of(connection, number)
+            self._versions[number] = contract  # last: other batches look for it meanwhile
+        if sha256 not in {"", self._sha256[number]}:
+            raise LookupError(
+                f"contract version {number} is another file here (SHA-256 {self._sha256[number]}) than the one that "
+                f"this was accepted under ({sha256})"
+            )
         return contract
 
 
@@ -35,7 +46,7 @@ class NewestContract:
 
     def __init__(self, pool: asyncpg.Pool, service: str) -> None:
         self._pool, self._service = pool, service
-        self.version = 0
+        self.version, self.sha256 = 0, ""
         self.contract: Contract | None = None
 
     async def look(self) -> bool:
@@ -44,7 +55,7 @@ class NewestContract:
             newest = await contract_store.newest(connection, than=self.version)
         if newest is None:
             return False
-        self.version, self.contract = newest.version, newest.contract
+        self.version, self.sha256, self.contract = newest.version, newest.sha256, newest.contract
         CONTRACT_VERSION.labels(self._service).set(newest.version)
         log.info("contract.taken_up", version=newest.version, code=newest.contract.code)
         return True

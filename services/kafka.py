@@ -23,6 +23,7 @@ ACCEPTED = "usage.accepted"
 REJECTED = "usage.rejected"
 CHARGES = "charges"
 ALERTS = "alerts"
+DECISIONS = "decisions"
 INGEST_GROUP = "plafond-ingest"
 RECORD_GROUP = "plafond-ingest-rejections"
 RATING_GROUP = "plafond-rating"
@@ -59,6 +60,7 @@ def topics(providers: Iterable[str]) -> list[Topic]:
         Topic(CHARGES, FLOW_PARTITIONS),
         Topic(REJECTED, 1, _REJECTED_SIZE_MAX),
         Topic(ALERTS, 1),
+        Topic(DECISIONS, 1),
     ]
     return flow + [Topic(raw_topic(provider), RAW_PARTITIONS) for provider in sorted(providers)]
 
@@ -137,17 +139,24 @@ async def ensure_topics(servers: str, wanted: Iterable[Topic]) -> list[str]:
 
 
 def _new_topic(topic: Topic) -> NewTopic:
+    replicas = int(os.environ.get("PLAFOND_KAFKA_REPLICATION", "1"))
     return NewTopic(
         topic.name,
         topic.partitions,
-        int(os.environ.get("PLAFOND_KAFKA_REPLICATION", "1")),
+        replicas,
         topic_configs={
+            "min.insync.replicas": str(in_sync_min(replicas)),
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(topic.message_size_max),
             "retention.ms": "-1",
             "cleanup.policy": "delete",
         },
     )
+
+
+def in_sync_min(replicas: int) -> int:
+    """Return how many replicas must have a message before it counts: two of three or more, so that one may be away."""
+    return 2 if replicas >= 3 else 1
 
 
 def _refuse_errors(errors: Iterable[tuple[str, int, str | None]]) -> None:
@@ -176,14 +185,14 @@ class Message(NamedTuple):
 
 
 class Sender:
-    """Sends until the broker has acknowledged all, however long it is away.
+    """Sends until the broker has acknowledged all, however long it is away; one that is not patient raises KafkaError.
 
     After a failure the producer is made anew: an idempotent producer that gave a batch up cannot go on in sequence.
     A message may then arrive twice, which every reader knows by its id.
     """
 
-    def __init__(self, servers: str, name: str) -> None:
-        self._servers, self._name = servers, name
+    def __init__(self, servers: str, name: str, *, patient: bool = True) -> None:
+        self._servers, self._name, self._patient = servers, name, patient
         self._producer: AIOKafkaProducer | None = None
         self._one_at_a_time = asyncio.Lock()  # no caller may stop the producer that another one waits for
 
@@ -198,7 +207,7 @@ class Sender:
             try:
                 await self._try(messages)
             except (KafkaError, OSError) as error:
-                if isinstance(error, MessageSizeTooLargeError):
+                if isinstance(error, MessageSizeTooLargeError) or not self._patient:
                     raise
                 log.warning("kafka.send_failed", service=self._name, error=repr(error), pause_seconds=pause)
                 RETRIES_TOTAL.labels(self._name, "kafka").inc()

@@ -1,14 +1,17 @@
-"""Where topics begin and end, how far groups have come, and setting groups elsewhere."""
+"""Where topics begin and end, how far groups have come, setting groups elsewhere, and reading without a group."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.kafka import let_go
+
+_POLL_MS = 1_000
+_FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Offsets:
@@ -87,5 +90,27 @@ async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -
     try:
         reader.assign(list(wanted))
         await reader.commit(dict(wanted))
+    finally:
+        await let_go(reader)
+
+
+async def read_between(
+    servers: str, first: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int], at_once: int = 500
+) -> AsyncIterator[list[ConsumerRecord]]:
+    """Yield the messages from some offsets up to, without, others: of a partition in their order, some at once."""
+    left = [each for each in first if first[each] < ends[each]]
+    if not left:
+        return
+    reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, fetch_max_bytes=_FETCH_BYTES_MAX)
+    await reader.start()
+    try:
+        reader.assign(left)
+        for each in left:
+            reader.seek(each, first[each])
+        while left:
+            for partition, records in (await reader.getmany(*left, timeout_ms=_POLL_MS, max_records=at_once)).items():
+                if mine := [each for each in records if each.offset < ends[partition]]:
+                    yield mine
+            left = [each for each in left if await reader.position(each) < ends[each]]
     finally:
         await let_go(reader)

@@ -5,11 +5,19 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from tests.pipeline import Pipeline
 from tests.servers import broker, database
 
 SMALL = (Path(__file__).parent / "data" / "small.toml").read_text("utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _logs_go_nowhere_else() -> Iterator[None]:
+    """A command under test sends logs to its own standard error, which is gone when the next test logs something."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="module")

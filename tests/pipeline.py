@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 
 from services import contract_store
 from services.audit.run import Finding, audit, wait_until_through
@@ -81,6 +82,19 @@ class Pipeline:
         """Tell whether a service's process runs."""
         process = self._services[name].process
         return process is not None and process.alive
+
+    async def ended(self, name: str) -> None:
+        """Wait until a service has ended by itself."""
+        async with asyncio.timeout(60):
+            while self.alive(name):
+                await asyncio.sleep(0.1)
+
+    async def taken_up(self, name: str, version: int) -> None:
+        """Wait until a service works with a contract version."""
+        line = f'plafond_contract_version{{service="{name}"}} {version}.0'
+        async with asyncio.timeout(60), httpx.AsyncClient() as client:
+            while line not in (await client.get(f"{self.probes[name]}/metrics")).text.splitlines():
+                await asyncio.sleep(0.1)
 
     def identity(self, name: str) -> Identity:
         """Return a running service's process."""

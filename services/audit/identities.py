@@ -132,6 +132,30 @@ IDENTITIES: dict[str, str] = {
         select format('%s %s: %s per cent reached, alert not published', level, code, threshold)
         from invoicing.alert where published_at is null and raised_at < $1
     """,
+    "every decision is published": """
+        select format('decision %s, %s: not published', number, case
+            when version is not null then 'contract version ' || version
+            when rerating is not null then 're-rating ' || rerating
+            when month is not null then 'the close of ' || month
+            else 'charges that came late, batch ' || batch end)
+        from decisions.decision where published_at is null and decided_at < $1
+    """,
+    "every decision is entered": """
+        select 'contract version ' || version from contract.version
+        where not exists (select from decisions.decision where decision.version = version.version)
+        union all
+        select 're-rating ' || rerating from contract.rerating
+        where not exists (select from decisions.decision where decision.rerating = rerating.rerating)
+        union all
+        select 'the close of ' || month from invoicing.month
+        where closed_at is not null and not exists (select from decisions.decision where decision.month = month.month)
+        union all
+        select 'charges that came late, batch ' || batch
+        from invoicing.entry join invoicing.posting using (entry)
+        where batch is not null and invoice_month > month and not exists (
+            select from decisions.decision where decision.batch = entry.batch)
+        group by batch
+    """,
     "no message is parked": """
         select format('%s partition %s offset %s: %s', topic, partition, "offset", left(error, 200))
         from (select * from rating.parked union all select * from invoicing.parked) as parked

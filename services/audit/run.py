@@ -18,6 +18,7 @@ from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import first_day, midnight, next_month
 from services.contract.succession import stretches
+from services.decisions.topic import last_published
 from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached
 from services.kafka import (
@@ -60,6 +61,7 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             findings = [Finding("everything that came in is through", tuple(behind))]
             findings.append(Finding("raw = accepted + rejected, by offset", await _raw(connection, offsets)))
+            findings.append(Finding("the topic has every decision", await _decisions(connection, kafka)))
             for identity, statement in IDENTITIES.items():
                 rows = await connection.fetch(statement, *([began] if "$1" in statement else []))
                 findings.append(Finding(identity, tuple(row[0] for row in rows)))
@@ -91,7 +93,7 @@ async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
 
 
 async def _wait_until_published(connection: Connection, seconds: float) -> None:
-    """Wait for alerts that a close has just raised; those that wait longer are found by the identity on alerts."""
+    """Wait for alerts and decisions of a close that has just been; those that wait longer are found by an identity."""
     deadline = asyncio.get_running_loop().time() + seconds
     while await connection.fetchval(_ANY_UNPUBLISHED):
         if asyncio.get_running_loop().time() > deadline:
@@ -110,7 +112,12 @@ async def _behind(offsets: Offsets, group: str, wanted: Callable[[str], bool]) -
     return [f"{group} is {lag} messages behind on {topic}" for topic, lag in lags.items() if lag]
 
 
-_ANY_UNPUBLISHED = "select exists (select from invoicing.alert where published_at is null)"
+_ANY_UNPUBLISHED = """
+select exists (select from invoicing.alert where published_at is null)
+       or exists (select from decisions.decision where published_at is null)
+"""
+
+_LAST_DECISION = "select coalesce(max(number) filter (where published_at is not null), 0) from decisions.decision"
 
 # Offsets of a raw partition that were neither stored as usage nor rejected, as ranges.
 _MISSING = """
@@ -128,6 +135,11 @@ with place as (
 )
 select raw_offset + 1 as first, following - 1 as last from found where following > raw_offset + 1 order by 1
 """
+
+
+async def _decisions(connection: Connection, kafka: str) -> tuple[str, ...]:
+    mine, there = await connection.fetchval(_LAST_DECISION), await last_published(kafka)
+    return (f"the database has published decisions up to {mine}, the topic ends with {there}",) if mine > there else ()
 
 
 async def _raw(connection: Connection, offsets: Offsets) -> tuple[str, ...]:

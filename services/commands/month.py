@@ -99,7 +99,7 @@ def statement_command(
             fail(f"the contract knows no institution {institution!r}")
         invoices = [each for each in invoices if each.statement.institution == institution]
     if out is not None:
-        _write(contract, invoices, out)
+        _write_or_fail(contract, invoices, out)
     elif institution is None:
         show_totals(contract, invoices, title=f"Statements of {month}, {_state(invoices)}", as_json=as_json)
     else:
@@ -240,6 +240,13 @@ def _in_currency(line: Line) -> str:
     made = line.conversion
     of = f" of {made.rate_month}" if made.rate_month else ""
     return f"{euros(made.amount)} {made.currency} at {plain(made.rate)}{of}"
+
+
+def _write_or_fail(contract: Contract, invoices: list[Invoice], out: Path) -> None:
+    try:
+        _write(contract, invoices, out)
+    except OSError as error:
+        fail(f"{error.filename or out}: can't be written: {error.strerror or error}", 2)
 
 
 def _write(contract: Contract, invoices: list[Invoice], out: Path) -> None:

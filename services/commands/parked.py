@@ -9,6 +9,7 @@ from services.output import Column, JsonOption, console, fail, print_json, show
 from services.recovery.parked import dismiss, parked, send_again
 
 app = typer.Typer(help="Messages between the services that could not be read, kept whole.", no_args_is_help=True)
+_PARTITION_MAX, _OFFSET_MAX = 2**31 - 1, 2**63 - 1
 _COLUMNS = [
     Column("parked_at", "parked", whole=True), Column("service", "by"), Column("place", "place", whole=True),
     Column("bytes", "bytes", right=True), Column("error", "why", cut=True), Column("resolution", "dealt with"),
@@ -37,6 +38,8 @@ def replay_parked(
 ) -> None:
     """Send all parked messages through again, once what was amiss is mended; what still can't be read is parked anew.
 
+    A broker that is away ends the command with status 3; what was not sent stays parked.
+
     Example: `plafond parked replay`, after `plafond contract apply` of the version that was missing
     """
     sent = on_database(database_url, lambda connection: send_again(connection, kafka))
@@ -58,7 +61,8 @@ def dismiss_parked(
     """
     topic, _, rest = place.partition("/")
     partition, _, offset = rest.partition("/")
-    if not (partition.isdecimal() and offset.isdecimal()):
+    is_place = partition.isdecimal() and offset.isdecimal()
+    if not is_place or int(partition) > _PARTITION_MAX or int(offset) > _OFFSET_MAX:
         fail(f"{place!r} is no place: give topic/partition/offset, like usage.accepted/2/1041", 2)
     if not reason.strip():
         fail("--reason is empty: say why nothing is lost", 2)

@@ -92,7 +92,7 @@ async def _send(connection: Connection, kafka: str) -> list[str]:
     messages = await waiting(connection)
     if not messages:
         return []
-    sender = Sender(kafka, "rerate")
+    sender = Sender(kafka, "rerate", patient=False)
     try:
         await sender.send([message for _, message in messages])
     finally:

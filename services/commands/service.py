@@ -14,15 +14,11 @@ from services import logs
 from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
 from services.contract_store import newest
 from services.kafka import ensure_topics, topics
-from services.output import Column, JsonOption, console, fail, print_json, show
+from services.output import JsonOption, console, fail, print_json
 from services.postgres import Connection, SchemaError, connect, migrate
-from services.recovery.rewind import Rewound, StillReadError, rewind
 from services.settings import from_environment
 
 logger = structlog.get_logger()
-_PLACES = [
-    Column("topic", "topic"), Column("partition", "partition", right=True), Column("offset", "offset", right=True)
-]  # fmt: skip
 PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
 ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating or invoicing.", metavar="SERVICE")]
 
@@ -109,37 +105,3 @@ def apply_topics(
         print_json({"made": made})
     else:
         console.print(f"made {len(made)} topics: {', '.join(made)}" if made else "nothing to do")
-
-
-@topics_app.command("rewind")
-def rewind_topics(
-    database_url: DatabaseOption,
-    kafka: KafkaOption = "localhost:9092",
-    everything: Annotated[bool, typer.Option("--everything", help="Read all topics from their beginning.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Let the services read again what a database that was restored to an older point has lost; they must be stopped.
-
-    How far back is worked out from the database: for each partition some batches before the last that it has. What the
-    database has already stays as it is; what it lost is rated and posted again; charges that it has and that are not
-    posted are sent again.
-
-    Examples: `plafond topics rewind`, `plafond topics rewind --everything`
-    """
-
-    async def work(connection: Connection) -> Rewound:
-        try:
-            return await rewind(connection, kafka, everything=everything)
-        except StillReadError as error:
-            fail(str(error))
-
-    rewound = on_database(database_url, work)
-    rows = [
-        {"topic": place.topic, "partition": place.partition, "offset": offset}
-        for place, offset in sorted(rewound.first.items())
-    ]
-    if as_json:
-        print_json({"first": rows, "charges_sent_again": rewound.charges})
-        return
-    show(rows, _PLACES, title="The services go on from")
-    console.print(f"sent again: the charges of {rewound.charges} batches", highlight=False)

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from services.commands.contract_file import contract_in
 from services.commands.month import show_ceilings, show_totals
+from services.contract_store import ContractError
 from services.invoicing.documents import ceiling_row, due
 from services.output import Column, JsonOption, console, errors, fail, print_json, show
 from services.reasons import TEXTS, Reason
@@ -32,6 +34,8 @@ def up_command(
 
     Examples: `plafond up`, `plafond up --contract my-contract.toml`
     """
+    require_folder(folder)
+    contract_in(contract)
     stack = LocalStack(folder)
     try:
         if {*SERVERS, *SERVICES} <= set(stack.running()):
@@ -41,6 +45,8 @@ def up_command(
             plafond = servers(stack)
             keys = asyncio.run(prepare(plafond, contract.read_text("utf-8")))
             stack.start_service(*SERVICES)
+    except ContractError as error:
+        fail("\n".join([f"{contract}: can't be applied", *(f"  {each}" for each in error.problems)]))
     except (StackError, OSError) as error:
         fail(str(error), 3)
     addresses = addresses_in(folder)
@@ -70,6 +76,7 @@ def down_command(
 
     Example: `plafond down`
     """
+    require_folder(folder)
     stack = LocalStack(folder)
     if not folder.exists():
         console.print(f"nothing runs in {folder}", highlight=False)
@@ -136,8 +143,19 @@ class stages:  # noqa: N801 used as a function
         return lambda count: self._progress.advance(task, count)
 
 
+def require_folder(folder: Path) -> None:
+    """End the command with status 2 where there can't be a folder, since something else stands there or above."""
+    try:
+        other = [place for place in (folder, *folder.parents) if place.exists() and not place.is_dir()]
+    except OSError as error:
+        fail(f"{folder}: {error.strerror}", 2)
+    if other:
+        fail(f"{folder}: {other[-1]} is no folder", 2)
+
+
 def empty(folder: Path) -> None:
-    """Delete what an earlier run left in a folder; ends the command while it still runs."""
+    """Delete what an earlier run left in a folder; ends the command while it still runs, or where there can be none."""
+    require_folder(folder)
     stack = LocalStack(folder)
     try:
         if folder.exists():

@@ -60,11 +60,12 @@ class Batch:
         self.size += len(corrects)
         self.corrections.append((len(self.rows), corrects))
 
-    def record(self, version: int, accepted_at: int) -> dict[str, Any]:
+    def record(self, version: int, accepted_at: int, contract: str = "") -> dict[str, Any]:
         """Return the record of `schemas/usage_batch.avsc`, under a batch id of its own."""
         return {
             "batch": str(uuid.uuid4()),
             "version": version,
+            "contract": contract,
             "accepted_at": accepted_at,
             "uses": [msgspec.structs.asdict(use) for use in self.uses],
             "events": len(self.rows),
@@ -85,7 +86,7 @@ class Closed(NamedTuple):
 class Sorter:
     """Sorts events into batches, of which each partition has one open, and rejections; `accepted` is by provider.
 
-    `events` counts what is in the batches.
+    `events` counts what is in the batches; `contract` is the SHA-256 of the version's file.
     """
 
     version: int
@@ -94,6 +95,7 @@ class Sorter:
     accepted: Counter[str] = field(default_factory=Counter)
     rejections: list[dict[str, Any]] = field(default_factory=list)
     rejected_bytes: int = 0
+    contract: str = ""
     _open: dict[int, Batch] = field(default_factory=dict)
     _slots: dict[Use, tuple[Batch, int]] = field(default_factory=dict)
 

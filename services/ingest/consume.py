@@ -102,7 +102,7 @@ class Ingest:
             await self._pass_on(self._sorter.close(), self._turns.close_all())
             assert self._newest.contract is not None, "the consumer starts only once there is a contract"
             self._decider = Decider(self._newest.contract)
-            self._sorter = Sorter(self._newest.version, self._partitions)
+            self._sorter = Sorter(self._newest.version, self._partitions, contract=self._newest.sha256)
         if self._turns.is_through:
             self._began = self._turned = time.monotonic()
         await _sort(self._decider, self._sorter, polled)
@@ -128,7 +128,7 @@ class Ingest:
     async def _pass_on(self, closed: Closed, through: Mapping[TopicPartition, int]) -> None:
         """Send what was closed, and commit what is through with that."""
         with BATCH_SECONDS.labels("ingest").time():
-            await self._sender.send(_messages(closed, self._sorter.version))
+            await self._sender.send(_messages(closed, self._sorter))
             await self._commit(through)
         self._began = time.monotonic()
         _count(closed)
@@ -189,11 +189,12 @@ def _storable(event_id: str) -> str | None:
     return event_id[:200] if event_id.isprintable() else None
 
 
-def _messages(closed: Closed, version: int) -> list[Message]:
+def _messages(closed: Closed, sorter: Sorter) -> list[Message]:
     accepted_at = time.time_ns() // 1000
     batches = [
-        Message(ACCEPTED, codec("usage_batch").encode(batch.record(version, accepted_at)), partition=batch.partition)
+        Message(ACCEPTED, codec("usage_batch").encode(record), partition=batch.partition)
         for batch in closed.batches
+        for record in [batch.record(sorter.version, accepted_at, sorter.contract)]
     ]
     return batches + [
         Message(REJECTED, codec("rejection").encode(each), key=each["provider"].encode()) for each in closed.rejections

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from services.avro import UnreadableError, codec
 from services.metrics import PARKED_TOTAL, RETRIES_TOTAL
-from services.postgres import TRANSIENT
+from services.postgres import TRANSIENT, Connection
 
 log = structlog.get_logger()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +37,7 @@ class Recorder:
         """Work until cancelled."""
         while True:
             polled = await self._consumer.getmany(timeout_ms=500, max_records=500)
-            rows = [row for records in polled.values() for each in records if (row := _row(each))]
+            rows = [row for records in polled.values() for row in rows_of(records)]
             if not polled:
                 continue
             await self._keep(rows)
@@ -48,14 +49,25 @@ class Recorder:
     async def _keep(self, rows: list[tuple[Any, ...]]) -> None:
         while True:
             try:
-                async with self._pool.acquire() as connection, connection.transaction():
-                    await connection.executemany(_KEEP, rows)
+                async with self._pool.acquire() as connection:
+                    await keep(connection, rows)
             except TRANSIENT as error:
                 log.warning("rejections.keep_failed", error=repr(error))
                 RETRIES_TOTAL.labels("ingest", "postgres").inc()
                 await asyncio.sleep(1)
             else:
                 return
+
+
+async def keep(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Keep rejections that are not kept already."""
+    async with connection.transaction():
+        await connection.executemany(_KEEP, rows)
+
+
+def rows_of(messages: Iterable[ConsumerRecord]) -> list[tuple[Any, ...]]:
+    """Return the rejections in messages of `usage.rejected` as `keep` takes them."""
+    return [row for each in messages if (row := _row(each))]
 
 
 def _row(message: ConsumerRecord) -> tuple[Any, ...] | None:

@@ -25,7 +25,7 @@ _NOTE = "insert into ingest.replay (rejection) select unnest($1::uuid[])"
 
 async def replay(connection: Connection, kafka: str, *, reason: str | None, provider: str | None, again: bool) -> int:
     """Send the wanted rejections through again and return how many there were."""
-    sender = Sender(kafka, "replay")
+    sender = Sender(kafka, "replay", patient=False)
     began = await connection.fetchval("select clock_timestamp()")
     last, sent = "00000000-0000-0000-0000-000000000000", 0
     try:

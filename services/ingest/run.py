@@ -7,6 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from services.contract_watch import NewestContract
+from services.decisions.topic import wait_until_whole
 from services.ingest.consume import Ingest
 from services.ingest.gateway import gateway
 from services.ingest.keys import KeyRing
@@ -49,7 +50,7 @@ async def run(settings: Settings) -> None:
         async with Probes(settings.host, settings.port, checks):
             await run_together(
                 _serve(gateway(ring, outlet.send, pool), settings),
-                _consume(settings.kafka, sender, newest, attention),
+                _consume(settings.kafka, pool, sender, newest, attention),
                 _record(settings.kafka, pool),
                 forever(1, follow),
                 forever(2, lambda: ring.refresh(pool)),
@@ -61,9 +62,12 @@ async def run(settings: Settings) -> None:
         await pool.close()
 
 
-async def _consume(kafka: str, sender: Sender, newest: NewestContract, attention: Attention) -> None:
+async def _consume(
+    kafka: str, pool: asyncpg.Pool, sender: Sender, newest: NewestContract, attention: Attention
+) -> None:
     contract = await newest.wait()
     await wait_for_topics(kafka, topics(contract.providers))
+    await wait_until_whole(pool, kafka)
     async with reading(kafka, INGEST_GROUP, pattern=RAW_PATTERN) as reader:
         await Ingest(reader, sender, newest, FLOW_PARTITIONS, attention).run()
 

@@ -26,7 +26,7 @@ class Invoicing:
     async def handle(self, message: bytes, _place: Place) -> None:
         """Post the batch in a message of `charges`."""
         batch = codec("charge_batch").decode(message)
-        contract = await self._contracts.version(batch["version"])
+        contract = await self._contracts.version(batch["version"], sha256=batch["contract"])
         posted = await post_charges(self._pool, batch, contract)
         outcome = "posted" if posted else "batch_again"
         EVENTS_TOTAL.labels("invoicing", "all", outcome).inc(len(batch["lines"]))

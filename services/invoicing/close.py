@@ -14,6 +14,7 @@ from services.contract.model import Contract
 from services.contract.money import plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract_store import StoredContract
+from services.decisions.enter import enter_close
 from services.invoicing import sql
 from services.invoicing.committed import owes_without_usage
 from services.invoicing.ledger import post
@@ -60,22 +61,32 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
     """
     _refuse_wrong_time(stored.contract, month, datetime.now(UTC))
     async with connection.transaction():
-        await connection.execute(sql.ENTER_MONTHS, [month])
-        if await connection.fetchval(sql.TAKE_MONTH, month) is not None:
-            raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
-        await _refuse_earlier(connection, stored.contract, month)
-        _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
-        _refuse_provisional(await provisional(connection, stored.contract, month))
-        moved = await true_ups(connection, stored.contract, month)
-        if moved:
-            entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
-            await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
-        made = await preview(connection, stored.contract, month)
-        if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
-            raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
-        invoices = await _number(connection, stored, made)
-        await connection.execute(sql.CLOSE_MONTH, month, stored.version)
+        invoices = await settle_and_close(connection, stored, month)
+        await enter_close(connection, month)
         return invoices
+
+
+async def settle_and_close(
+    connection: Connection, stored: StoredContract, month: str, at: datetime | None = None, by: str | None = None
+) -> list[Invoice]:
+    """Close a month in the caller's transaction, now or as it was once closed; raises CloseError as `close_month`."""
+    await connection.execute(sql.TAKE_MONTHS)
+    await connection.execute(sql.ENTER_MONTHS, [month])
+    if await connection.fetchval(sql.CLOSED_AT, month) is not None:
+        raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
+    await _refuse_earlier(connection, stored.contract, month)
+    _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
+    _refuse_provisional(await provisional(connection, stored.contract, month))
+    moved = await true_ups(connection, stored.contract, month)
+    if moved:
+        entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
+        await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
+    made = await preview(connection, stored.contract, month)
+    if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
+        raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
+    invoices = await _number(connection, stored, made, at)
+    await connection.execute(sql.CLOSE_MONTH, month, stored.version, at, by)
+    return invoices
 
 
 def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
@@ -119,7 +130,9 @@ def _refuse_provisional(rates: list[ProvisionalRate]) -> None:
         )
 
 
-async def _number(connection: Connection, stored: StoredContract, made: list[Statement]) -> list[Invoice]:
+async def _number(
+    connection: Connection, stored: StoredContract, made: list[Statement], at: datetime | None
+) -> list[Invoice]:
     if not made:
         return []
     series = f"{stored.contract.code.upper()}-{made[0].month[:4]}"
@@ -135,6 +148,7 @@ async def _number(connection: Connection, stored: StoredContract, made: list[Sta
         [each.statement.institution for each in invoices],
         [plain(each.statement.exact) for each in invoices],
         [plain(each.statement.total) for each in invoices],
+        at,
     )
     lines = [
         (each.number, index, line.key.department, line.key.pool, line.key.award, line.key.item, line.key.month,

@@ -17,6 +17,7 @@ from services.contract.charges import ChargeKey
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, opposite, plain
 from services.contract.months import next_month
+from services.decisions.enter import enter_late
 from services.invoicing import sql
 from services.invoicing.ceilings import CeilingKey, Level, ceilings, reached, spending
 from services.invoicing.post import Charged, postings
@@ -33,24 +34,27 @@ async def post_charges(pool: asyncpg.Pool, batch: Mapping[str, Any], contract: C
     accepted_at = EPOCH + timedelta(microseconds=batch["accepted_at"])
     number = uuid.UUID(batch["batch"])
     async with pool.acquire() as connection, connection.transaction():
-        if not await connection.fetchval(sql.ENTER_BATCH, number, batch["version"], accepted_at):
+        await connection.execute(sql.HOLD_MONTHS)
+        closed_until = await connection.fetchval(sql.ENTER_BATCH, number, batch["version"], accepted_at)
+        if closed_until is None:
             return False
-        invoice_months = await hold_months(connection, {line["month"] for line in batch["lines"]})
+        invoice_months = await invoice_months_of(connection, {line["month"] for line in batch["lines"]})
         charged = await _add_charged(connection, batch["lines"])
         shares = await _shares(connection, contract, charged)
         entry = await connection.fetchval(sql.ENTER_ENTRY, "charge", number, None)
         await post(connection, contract, entry, shares, invoice_months)
+        if any(month <= closed_until for month in invoice_months):
+            await enter_late(connection, number)
         return True
 
 
-async def hold_months(connection: Connection, months: set[str]) -> dict[str, str]:
-    """Return the month whose invoice usage of each month goes on, held open until the transaction ends."""
+async def invoice_months_of(connection: Connection, months: set[str]) -> dict[str, str]:
+    """Return the month whose invoice usage of each month goes on; whoever asks holds the months."""
     targets = {month: month for month in months}
     while True:
         wanted = sorted(set(targets.values()))
         await connection.execute(sql.ENTER_MONTHS, wanted)
-        held = await connection.fetch(sql.HOLD_MONTHS, wanted)
-        closed = {row["month"] for row in held if row["closed_at"]}
+        closed = {row["month"] for row in await connection.fetch(sql.CLOSED_OF, wanted)}
         if not closed:
             return targets
         targets = {month: next_month(target) if target in closed else target for month, target in targets.items()}

@@ -6,6 +6,7 @@ import asyncpg
 from prometheus_client import Gauge
 
 from services.contract_watch import Contracts, NewestContract
+from services.decisions.topic import publish, wait_until_whole
 from services.invoicing import sql
 from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
@@ -40,6 +41,7 @@ async def run(settings: Settings) -> None:
     try:
         contract = await newest.wait()
         await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_until_whole(pool, settings.kafka)
         app = make_app("invoicing", settings.kafka, settings.instance)
         contracts = Contracts(pool)
         invoicing = Invoicing(pool, contracts, publisher)
@@ -50,6 +52,7 @@ async def run(settings: Settings) -> None:
             if newest.contract:
                 await raise_alerts(pool, newest.contract)
             await publisher.publish()
+            await publish(pool, sender)
             await show_spending(pool, newest)
             await show_missing_rates(pool, newest, contracts)
 

@@ -1,13 +1,17 @@
 """The SQL of invoicing, whole: every statement works on a batch or a month."""
 
 ENTER_BATCH = """
-insert into invoicing.batch (batch, version, accepted_at) values ($1, $2, $3) on conflict do nothing returning true
+insert into invoicing.batch (batch, version, accepted_at) values ($1, $2, $3) on conflict do nothing
+returning coalesce((select max(month) from invoicing.month where closed_at is not null), '') as closed_until
 """
 
 ENTER_MONTHS = "insert into invoicing.month (month) select unnest($1::text[]) order by 1 on conflict do nothing"
 
-# A share lock: whoever posts holds the months open until the posting is in; closing takes the row for itself.
-HOLD_MONTHS = "select month, closed_at from invoicing.month where month = any($1::text[]) order by month for share"
+# Whoever posts holds all months as they are until the posting is in; who closes waits for that, and posts alone: each
+# posting is before or after a close as a whole.
+HOLD_MONTHS = "select pg_advisory_xact_lock_shared(hashtext('months'))"
+TAKE_MONTHS = "select pg_advisory_xact_lock(hashtext('months'))"
+CLOSED_OF = "select month from invoicing.month where month = any($1::text[]) and closed_at is not null"
 
 # What pools were charged in all comes back: their shares are reckoned from that.
 ADD_CHARGED = """
@@ -60,7 +64,7 @@ values ($1, $2, $3, timestamptz 'epoch' + $4 * interval '1 millisecond', $5, $6)
 on conflict do nothing
 """
 
-TAKE_MONTH = "select closed_at from invoicing.month where month = $1 for update"
+CLOSED_AT = "select closed_at from invoicing.month where month = $1"
 
 EARLIER_OPEN = """
 select month from invoicing.month
@@ -131,8 +135,8 @@ returning last
 """
 
 ENTER_INVOICES = """
-insert into invoicing.invoice (number, institution, month, version, currency, exact, total)
-select number, institution, $1, $2, $3, exact::numeric, total::numeric
+insert into invoicing.invoice (number, institution, month, version, currency, exact, total, issued_at)
+select number, institution, $1, $2, $3, exact::numeric, total::numeric, coalesce($8, now())
 from unnest($4::text[], $5::text[], $6::text[], $7::text[]) as made(number, institution, exact, total)
 """
 
@@ -148,4 +152,7 @@ from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[
              price_amount, rate_month)
 """
 
-CLOSE_MONTH = "update invoicing.month set closed_at = now(), closed_by = current_user, version = $2 where month = $1"
+CLOSE_MONTH = """
+update invoicing.month set version = $2, closed_at = coalesce($3, now()), closed_by = coalesce($4, current_user)
+where month = $1
+"""

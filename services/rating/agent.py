@@ -28,33 +28,32 @@ class Rating:
     async def handle(self, message: bytes, place: Place) -> None:
         """Rate the batch in a message of `usage.accepted` and send what it came to."""
         batch = codec("usage_batch").decode(message)
-        rated = await self._rate(batch, place)
-        await self._sender.send([*_charges(batch, rated), *await self._conflicts(batch, rated)])
+        rated = await self.rate(batch, place)
+        await self._sender.send([*_charges(batch, rated), *await self.conflicts(batch, rated)])
         _count(batch, rated)
 
-    async def _rate(self, batch: dict[str, Any], place: Place) -> Rated:
+    async def rate(self, batch: dict[str, Any], place: Place) -> Rated:
+        """Rate a batch under the prices of now."""
         rerating = 0
         while True:
-            contract = await self._contracts.version(batch["version"], rerating)
+            contract = await self._contracts.version(batch["version"], rerating, batch["contract"])
             try:
                 return await self._books.rate(batch, place, contract)
             except ReratedError as error:
                 rerating = error.number
 
-    async def _conflicts(self, batch: dict[str, Any], rated: Rated) -> list[Message]:
-        """Return the conflicts' rejections, each with its original bytes out of the raw topic."""
-        payloads = await read_at(self._kafka, [each.place for each in rated.conflicts])
+    async def conflicts(self, batch: dict[str, Any], rated: Rated) -> list[Message]:
+        """Return the rejections of conflicts that are not shown yet, each with its bytes out of the raw topic."""
+        new = [each for each in rated.conflicts if not each.is_shown]
+        payloads = await read_at(self._kafka, [each.place for each in new])
         now = time.time_ns() // 1000
-        return [
-            _rejected(each, payload, now, batch["version"])
-            for each, payload in zip(rated.conflicts, payloads, strict=True)
-        ]
+        return [_rejected(each, payload, now, batch["version"]) for each, payload in zip(new, payloads, strict=True)]
 
 
 def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
     if not rated.charges:
         return []
-    return [charge_message(batch["batch"], batch["version"], batch["accepted_at"], rated.charges)]
+    return [charge_message(batch["batch"], batch["version"], batch["contract"], batch["accepted_at"], rated.charges)]
 
 
 def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:

@@ -10,11 +10,14 @@ from services.kafka import CHARGES, Message
 
 
 def charge_message(
-    batch: str, version: int, accepted_at: int, charges: Iterable[tuple[ChargeKey, Decimal, Decimal]]
+    batch: str, version: int, contract: str, accepted_at: int, charges: Iterable[tuple[ChargeKey, Decimal, Decimal]]
 ) -> Message:
-    """Return the message for charges, each with quantity and amount; `accepted_at` is in microseconds since 1970."""
+    """Return the message for charges, each with quantity and amount.
+
+    `contract` is the SHA-256 of the version's file, `accepted_at` is in microseconds since 1970.
+    """
     lines = [
         {**key._asdict(), "quantity": plain(quantity), "amount": plain(amount)} for key, quantity, amount in charges
     ]
-    record = {"batch": batch, "version": version, "accepted_at": accepted_at, "lines": lines}
+    record = {"batch": batch, "version": version, "contract": contract, "accepted_at": accepted_at, "lines": lines}
     return Message(CHARGES, codec("charge_batch").encode(record), key=batch.encode())

@@ -1,6 +1,7 @@
 """How the rating service starts."""
 
 from services.contract_watch import Contracts, NewestContract
+from services.decisions.topic import wait_until_whole
 from services.kafka import ACCEPTED, RATING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
@@ -22,6 +23,7 @@ async def run(settings: Settings) -> None:
     try:
         contract = await newest.wait()
         await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_until_whole(pool, settings.kafka)
         await books.make_partitions(contract)
         app = make_app("rating", settings.kafka, settings.instance)
         rating = Rating(books, Contracts(pool), sender, settings.kafka)

@@ -36,6 +36,17 @@ update incoming set corrects = given.corrects
 from unnest($1::int[], $2::text[]) as given(position, corrects) where incoming.position = given.position
 """
 
+# What is rejected as a conflict already, although what it contradicts may not have come yet: after a restore.
+OUTVOTED = f"""
+with {_USES_ALONE}
+select coalesce(array_agg(position), '{{}}') from incoming join uses using (use)
+where exists (
+    select from ingest.rejection
+    where topic = 'usage.raw.' || provider and partition = raw_partition and "offset" = raw_offset
+          and reason in ('conflict', 'corrected_already')
+          and rejection.received_at = timestamptz 'epoch' + incoming.received_at * interval '1 millisecond')
+"""
+
 # New corrections of what is corrected already; of several in the batch the first counts.
 SECOND_CORRECTIONS = f"""
 with {_USES_ALONE}, sent as (
@@ -160,8 +171,8 @@ CHARGE_COLUMNS = (
 
 # Two workers that hold the same batch meet here: the second waits for the first, then finds the row.
 ENTER_BATCH = """
-insert into rating.batch (batch, version, accepted_at, events, partition, appended_at)
-values ($1, $2, $3, $4, $5, timestamptz 'epoch' + $6 * interval '1 millisecond')
+insert into rating.batch (batch, version, accepted_at, events, partition, appended_at, rated_at)
+values ($1, $2, $3, $4, $5, timestamptz 'epoch' + $6 * interval '1 millisecond', coalesce($7, now()))
 on conflict (batch) do nothing
 returning batch_no, (select coalesce(max(rerating), 0) from contract.rerating) as rerating,
           exists (select from rating.correction where is_open) as any_open
@@ -184,10 +195,15 @@ group by award, item, month, tariff, subject
 order by award, item, month, tariff, subject
 """
 
-# Of a second correction, `first` is the one that counts.
+# Of a second correction, `first` is the one that counts; `is_shown` tells that a conflict is among the rejections.
 SEEN_AGAIN = """
 select position, use.provider, id, raw_partition, raw_offset,
        (extract(epoch from received_at) * 1000)::bigint as received_at, conflict,
+       conflict and exists (
+           select from ingest.rejection as shown
+           where shown.topic = 'usage.raw.' || use.provider and shown.partition = raw_partition
+                 and shown."offset" = raw_offset and shown.received_at = seen_again.received_at
+                 and reason in ('conflict', 'corrected_already')) as is_shown,
        case when corrects is not null and not exists (
            select from rating.event where event.provider = use.provider and event.id = seen_again.id
        ) then (select correction.id from rating.correction

@@ -42,13 +42,17 @@ class ReratedError(Exception):
 
 
 class Conflict(NamedTuple):
-    """An event that contradicts an earlier one, where it came from, why, and the id of the one that counts."""
+    """An event that contradicts an earlier one, where it came from, why, and the id of the one that counts.
+
+    `is_shown` tells that it is among the rejections.
+    """
 
     provider: str
     id: str
     place: Place
     reason: Reason
     first: str
+    is_shown: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,13 @@ class Rated:
 class Books:
     """The rating schema, and the numbers of the uses that this process has met.
 
-    The pool's connections have the table of `sql.STAGING`.
+    The pool's connections have the table of `sql.STAGING`. `again_after` is set while batches are rated again that a
+    restored database lacks: the instant after which they were rated before. Of conflicting events, those that
+    were rejected then are rejected again, whichever comes first.
     """
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: asyncpg.Pool, again_after: datetime | None = None) -> None:
+        self._pool, self.again_after = pool, again_after
         self._use_numbers: dict[Use, int] = {}
         self._repeats_likely = False
 
@@ -91,6 +97,7 @@ class Books:
                     batch["events"],
                     place.partition,
                     place.received_at,
+                    self._rated_at(place),
                 )
                 if entered is None:
                     return await _stored(connection, batch["batch"])
@@ -101,6 +108,12 @@ class Books:
                 seen = await self._take_out(connection, batch_no, batch, numbers)
                 cancels = bool(batch["corrections"]) or entered["any_open"]
                 return await _rate_new(connection, batch_no, batch, numbers, uses, seen, contract, cancels=cancels)
+
+    def _rated_at(self, place: Place) -> datetime | None:
+        """Return when a batch that is rated again was rated about; None for now."""
+        if self.again_after is None:
+            return None
+        return max(self.again_after, EPOCH + timedelta(milliseconds=place.received_at))
 
     async def park(self, place: Place, error: str, payload: bytes) -> None:
         """Keep a message that can't be read, whole."""
@@ -135,6 +148,10 @@ class Books:
     ) -> list[asyncpg.Record]:
         """Enter the staged events' keys and corrections; take out and return those known, or correcting once more."""
         second: list[int] = []
+        outvoted: list[int] = []
+        if self.again_after is not None:
+            outvoted = await connection.fetchval(sql.OUTVOTED, numbers)
+            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, outvoted)
         if batch["corrections"]:
             second = await connection.fetchval(sql.SECOND_CORRECTIONS, numbers)
             await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, second)
@@ -143,7 +160,7 @@ class Books:
             await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
         if batch["corrections"]:
             await connection.execute(sql.KEEP_CORRECTIONS, numbers)
-        return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if second or known else []
+        return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if outvoted or second or known else []
 
     async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
         """Enter the keys of the staged events and return the positions of those that were known.
@@ -210,7 +227,7 @@ async def _rate_new(
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
     reason = Reason.CONFLICT if row["first"] is None else Reason.CORRECTED_ALREADY
-    return Conflict(row["provider"], row["id"], place, reason, row["first"] or row["id"])
+    return Conflict(row["provider"], row["id"], place, reason, row["first"] or row["id"], row["is_shown"])
 
 
 async def charge_usage(

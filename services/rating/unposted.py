@@ -8,7 +8,8 @@ from services.rating.message import charge_message
 from services.rating.store import stored_charges
 
 _UNPOSTED = """
-select batch, version, accepted_at from rating.batch
+select batch, batch.version, encode(sha256, 'hex') as contract, accepted_at, partition, appended_at
+from rating.batch join contract.version using (version)
 where exists (select from rating.charge where charge.batch_no = batch.batch_no)
       and not exists (select from invoicing.batch as posted where posted.batch = batch.batch)
       and (not $1 or batch in (select batch from contract.rerating))
@@ -25,4 +26,4 @@ async def message_of(connection: Connection, row: asyncpg.Record) -> Message:
     """Return a batch's message, under the batch's id: sending it again costs nothing."""
     charges = await stored_charges(connection, row["batch"])
     accepted_at = int(row["accepted_at"].timestamp() * 1_000_000)
-    return charge_message(str(row["batch"]), row["version"], accepted_at, charges)
+    return charge_message(str(row["batch"]), row["version"], row["contract"], accepted_at, charges)

@@ -46,7 +46,7 @@ async def send_again(connection: Connection, kafka: str) -> int:
 
     It is noted once the broker has it. One that still can't be read is parked again, at its new place.
     """
-    sender = Sender(kafka, "parked")
+    sender = Sender(kafka, "parked", patient=False)
     began, sent = await connection.fetchval("select clock_timestamp()"), 0
     try:
         for schema in _SCHEMAS:

@@ -7,7 +7,7 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ from services.contract.months import first_day, midnight, month_of, next_month
 from services.contract.problems import Problem, one_of
 from services.contract.succession import reserved_otherwise, stretches
 from services.contract_store import ContractError, StoredContract
+from services.decisions.enter import enter_rerating
 from services.invoicing.settle import NOTHING, Share
 from services.invoicing.used import Unpriced, quantities
 from services.kafka import Message
@@ -39,7 +40,12 @@ select award, item, month, tariff, subject, sum(quantity) as quantity, sum(amoun
        coalesce(sum(currency_amount), 0) as in_currency
 from rating.charge where month = $1 group by award, item, month, tariff, subject, currency
 """
-_ENTER = "insert into contract.rerating (sha256, file, batch) values ($1, $2, $3) returning rerating"
+# Not by the sequence: a database that was restored would give other numbers.
+_ENTER = """
+insert into contract.rerating (rerating, sha256, file, batch, applied_at, applied_by) overriding system value
+select coalesce(max(rerating), 0) + 1, $1, $2, $3, coalesce($4, now()), coalesce($5, current_user)
+from contract.rerating returning rerating
+"""
 _ENTER_AWARDS = "insert into contract.rerated (rerating, award, month) select $1, unnest($2::text[]), $3"
 _ENTER_REBILLED = """
 insert into rating.rebilled (rerating, award, item, month, decided, begins, ends, tariff, minimum, increment)
@@ -48,8 +54,18 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 _REBILLED_BEFORE = "select distinct award from rating.rebilled where month = $1"
 _EVER, _NEVER = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 _ENTER_BATCH = """
-insert into rating.batch (batch, version, accepted_at, events) values ($1, $2, now(), 0) returning batch_no
+insert into rating.batch (batch, version, accepted_at, rated_at, events)
+values ($1, $2, coalesce($3, now()), coalesce($3, now()), 0) returning batch_no
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The id of a re-rating's batch; of one that is entered again also when it was first, and by whom."""
+
+    batch: uuid.UUID
+    at: datetime | None = None
+    by: str | None = None
 
 
 async def look(connection: Connection, text: str, month: str, award: str | None) -> tuple[StoredContract, Plan]:
@@ -57,19 +73,33 @@ async def look(connection: Connection, text: str, month: str, award: str | None)
     stored = await contract_store.newest(connection)
     if stored is None:
         raise LookupError("no contract is applied yet: run `plafond contract apply FILE`")
-    agreed, fixed = stored.contract, load(text)
-    if not isinstance(fixed, Contract):
-        raise ContractError(fixed)
-    if found := problems(agreed, fixed):
-        raise ContractError(found)
-    if found := _misnamed(agreed, month, award):
+    agreed, fixed = stored.contract, _loaded(text)
+    if found := [*problems(agreed, fixed), *_misnamed(agreed, month, award)]:
         raise ContractError(found)
     charged = _charged(await connection.fetch(_CHARGED, month))
     involved = {key.award for key in charged} | set(reserved_otherwise(agreed, fixed, month))
     awards = sorted(each for each in involved if award in {None, each})
-    usage = await _usage(connection, agreed, fixed, month, awards, charged)
-    made = plan(agreed, fixed, month, charged, usage, awards)
+    made = await _planned(connection, agreed, fixed, month, awards, charged)
     return stored, replace(made, changes=await changes(connection, agreed, made))
+
+
+def _loaded(text: str) -> Contract:
+    fixed = load(text)
+    if not isinstance(fixed, Contract):
+        raise ContractError(fixed)
+    return fixed
+
+
+async def _planned(
+    connection: Connection,
+    agreed: Contract,
+    fixed: Contract,
+    month: str,
+    awards: Sequence[str],
+    charged: Mapping[ChargeKey, Charged],
+) -> Plan:
+    usage = await _usage(connection, agreed, fixed, month, awards, charged)
+    return plan(agreed, fixed, month, charged, usage, awards)
 
 
 def _misnamed(agreed: Contract, month: str, award: str | None) -> list[Problem]:
@@ -138,8 +168,24 @@ async def post(connection: Connection, text: str, month: str, award: str | None)
         await connection.execute(sql.TAKE_RERATING)
         stored, made = await look(connection, text, month, award)
         if made.awards:
-            await _enter(connection, stored, text, made)
+            number = await _enter(connection, stored, text, made, Again(uuid.uuid4()))
+            await enter_rerating(connection, number)
         return made
+
+
+async def post_again(
+    connection: Connection, version: int, text: str, month: str, awards: Sequence[str], again: Again
+) -> int:
+    """Enter in the caller's transaction what a re-rating of some awards was, and return its number.
+
+    The charges are the difference to what is charged now: whatever was charged before, all comes to the same.
+    """
+    await connection.execute(sql.TAKE_RERATING)
+    agreed, fixed = await contract_store.load_version(connection, version), _loaded(text)
+    charged = _charged(await connection.fetch(_CHARGED, month))
+    made = await _planned(connection, agreed, fixed, month, awards, charged)
+    made = replace(made, awards=tuple(awards), rebilled=tuple(rebilled(agreed, fixed, month, awards)))
+    return await _enter(connection, StoredContract(version, agreed), text, made, again)
 
 
 async def waiting(connection: Connection) -> list[tuple[uuid.UUID, Message]]:
@@ -148,16 +194,16 @@ async def waiting(connection: Connection) -> list[tuple[uuid.UUID, Message]]:
     return [(row["batch"], await message_of(connection, row)) for row in rows]
 
 
-async def _enter(connection: Connection, stored: StoredContract, text: str, made: Plan) -> None:
-    batch = uuid.uuid4()
-    number = await connection.fetchval(_ENTER, hashlib.sha256(text.encode()).digest(), text, batch)
+async def _enter(connection: Connection, stored: StoredContract, text: str, made: Plan, again: Again) -> int:
+    sha256 = hashlib.sha256(text.encode()).digest()
+    number: int = await connection.fetchval(_ENTER, sha256, text, again.batch, again.at, again.by)
     await connection.execute(_ENTER_AWARDS, number, list(made.awards), made.month)
     contract = await contract_store.load_version(connection, stored.version)
     if rows := await _rebilled(connection, stored.contract, contract, made):
         await connection.executemany(_ENTER_REBILLED, [(number, *row) for row in rows])
-    batch_no = await connection.fetchval(_ENTER_BATCH, batch, stored.version)
+    batch_no = await connection.fetchval(_ENTER_BATCH, again.batch, stored.version, again.at)
     if not made.moved:
-        return  # only what is due for unused reservations is another, and the next close posts that
+        return number  # only what is due for unused reservations is another, and the next close posts that
     moves: dict[MeterKey, Decimal] = defaultdict(lambda: ZERO)
     for each in made.moved:
         moves[each.meter] = add(moves[each.meter], each.share.quantity)
@@ -165,6 +211,7 @@ async def _enter(connection: Connection, stored: StoredContract, text: str, made
     charges = [_charge(each) for each in made.moved]
     await price_meters(connection, charges)
     await keep_charges(connection, batch_no, stored.version, charges)
+    return number
 
 
 async def _rebilled(

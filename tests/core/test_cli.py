@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from services import output
 from services.cli import COMMANDS, app
+from services.kafka import in_sync_min
 
 
 def plafond(*words: str) -> tuple[int, str]:
@@ -55,3 +57,21 @@ def test_a_table_that_is_too_wide_loses_no_digit(monkeypatch: pytest.MonkeyPatch
     assert "settled" in said
     assert sum(each.isdigit() for each in said) == 2 * sum(each.isdigit() for each in amount)
     assert max(map(len, said.splitlines())) <= 60
+
+
+@pytest.mark.parametrize("name", ["up", "down", "demo", "bench", "chaos"])
+def test_a_folder_that_can_not_be_is_told(name: str, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        status, said = plafond(name, "--folder", str(folder))
+        assert (status, "is no folder" in said) == (2, True)
+
+
+def test_up_reads_its_contract_before_it_starts_anything(tmp_path: Path):
+    status, said = plafond("up", "--folder", str(tmp_path / "stack"), "--contract", str(tmp_path / "none.toml"))
+    assert (status, "can't be read" in said) == (2, True)
+    assert not (tmp_path / "stack").exists()
+
+
+def test_of_three_replicas_two_must_have_a_message():
+    assert [in_sync_min(replicas) for replicas in (1, 2, 3, 5)] == [1, 1, 2, 2]

@@ -93,6 +93,9 @@ async def test_what_is_parked_is_dismissed_for_a_reason_that_stays(pipeline: Pip
     place = f"{first['topic']}/{first['partition']}/{first['offset']}"
     assert "no place" in pipeline.command("parked", "dismiss", "usage.accepted", "--reason", "x", status=2)
     assert "nothing is parked" in pipeline.command("parked", "dismiss", "charges/0/99999", "--reason", "x", status=1)
+    assert "is no place" in pipeline.command("parked", "dismiss", f"charges/{2**31}/0", "--reason", "x", status=2)
+    assert "Kafka" in pipeline.command("parked", "replay", "--kafka", "127.0.0.1:1", status=3)
+    assert pipeline.json("parked", "list") == [first, *rest]
     pipeline.command("parked", "dismiss", place, "--reason", "sent by a test")
     assert pipeline.json("parked", "list") == rest
     assert "sent by a test" in {each["resolution"] for each in pipeline.json("parked", "list", "--all")}

@@ -1,9 +1,13 @@
 """A database set back to an older point and a replay of the topics end in the same ledger."""
 
-import asyncio
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +15,15 @@ import pytest
 import pytest_asyncio
 
 from services.kafka import ACCEPTED, INGEST_GROUP, RATING_GROUP, is_raw
-from services.offsets import Offsets
-from services.postgres import connect
-from services.recovery.rewind import rewind
+from services.postgres import connect, migrate
 from services.stack.postgres import USER, PostgresServer
 from services.stack.postgres_files import find_installation, home, server_account
 from services.stack.process import free_ports
 from tests.pipeline import SERVICES, Pipeline, event
 
 DATABASE = "plafond"
+Decided = tuple[list[Any], set[Any]]
+MARCH, APRIL, MAY = MONTHS = ("2016-03", "2016-04", "2016-05")
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +66,21 @@ def program(server: PostgresServer, name: str, *words: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def usage(first: int, count: int) -> list[bytes]:
-    """Events of several payers and items, some of which are refused."""
-    subjects, items = ("EP", "EC/AGRI", "EDA"), ("vm", "storage", "nothing")
+def usage(first: int, count: int, *, pool: str = "pool/backup", **more: str) -> list[bytes]:
+    """Events of several payers and items, some of which are refused; a proportional pool's are shared at the close."""
+    subjects, items = ("EP", "EC/AGRI", "EDA", pool), ("vm", "traffic", "nothing")
     return [
-        event("alpha", number, subject=subjects[number % 3], item=items[number % 7 % 3], quantity=str(number % 11 + 1))
+        event(
+            "beta-north", number, subject=subjects[number % 4], item=items[number % 7 % 3],
+            quantity=str(number % 11 + 1), **more,
+        )
         for number in range(first, first + count)
-    ]
+    ]  # fmt: skip
+
+
+def correction(number: str, corrects: str, quantity: str, **more: str) -> bytes:
+    made = event("beta-north", number, quantity=quantity, **more)
+    return made.replace(b'"data"', b'"corrects": "%s", "data"' % corrects.encode())
 
 
 def _place(server: PostgresServer) -> Path:
@@ -81,55 +93,149 @@ def _own(folder: Path) -> None:
         subprocess.run(["chown", "-R", f"{account.user}:{account.group}", folder], check=True)
 
 
+DECISIONS = "select version, rerating, month, batch, after from decisions.decision order by number"
+BOOKS = {
+    "invoices": "select number, institution, month, version, total, issued_at from invoicing.invoice order by number",
+    "lines": "select * from invoicing.invoice_line order by number, line",
+    "months": "select * from invoicing.month where closed_at is not null order by month",
+    "versions": "select * from contract.version order by version",
+    "reratings": "select * from contract.rerating join contract.rerated using (rerating) order by rerating, award, month",
+    "alerts": "select alert, level, code, threshold, ceiling, raised_at from invoicing.alert order by alert",
+    "refused": "select rejection, provider, event_id, reason, payload from ingest.rejection order by rejection",
+    "charged": "select award, item, month, tariff, subject, quantity, amount from invoicing.charged order by 1, 2, 3, 4, 5",
+    "counted": """
+        select provider, usage.id, quantity, subject from rating.usage join rating.use using (use_no) order by 1, 2
+    """,
+}
+
+
+def decided(rows: list[Any]) -> Decided:
+    """Return what was decided in its order, and which charges came late, in any: they are posted side by side."""
+    late = {row["batch"] for row in rows if row["batch"]}
+    return [(row["version"], row["rerating"], row["month"]) for row in rows if not row["batch"]], late
+
+
 async def books(pipeline: Pipeline) -> dict[str, Any]:
     """Return what must be the same again."""
-    return {
-        "statements": await pipeline.statements("2016-03"),
-        "spent": await pipeline.spent(),
-        "refused": await pipeline.fetch("select provider, event_id, reason from ingest.rejection order by 2"),
-    }
+    found: dict[str, Any] = {name: await pipeline.fetch(statement) for name, statement in BOOKS.items()}
+    found |= {month: await pipeline.statements(month) for month in MONTHS}
+    found["decisions"] = decided(await pipeline.fetch(DECISIONS))
+    return found | {"spent": await pipeline.spent()}
 
 
-def restore(server: PostgresServer, dump: str) -> None:
-    """Put a dump in the place of the database."""
-    program(server, "dropdb", DATABASE)
-    program(server, "createdb", DATABASE)
-    program(server, "pg_restore", f"--dbname={DATABASE}", "--exit-on-error", dump)
+async def same_books(pipeline: Pipeline, before: dict[str, Any]) -> None:
+    after = await books(pipeline)
+    assert {name: each for name, each in after.items() if each != before[name]} == {}
+    assert await pipeline.audit() == []
 
 
-async def test_a_dump_made_while_services_were_behind_ends_in_the_same_ledger(
-    pipeline: Pipeline, server: PostgresServer, tmp_path: Path
-):
-    await pipeline.push("alpha", usage(0, 700))
+def dump(server: PostgresServer, folder: Path) -> str:
+    """Dump the database as the document says."""
+    file = str(folder / f"backup-{uuid.uuid4()}")
+    program(server, "pg_dump", "--format=custom", f"--file={file}", DATABASE)
+    return file
+
+
+def restore(server: PostgresServer, dumped: str, database: str = DATABASE) -> None:
+    """Put a dump in the place of a database."""
+    program(server, "dropdb", "--if-exists", database)
+    program(server, "createdb", database)
+    program(server, "pg_restore", f"--dbname={database}", "--exit-on-error", dumped)
+
+
+async def taken_over(server: PostgresServer, folder: Path) -> Decided:
+    """Return the decisions that the migration makes of a copy of the database in which there were none."""
+    restore(server, dump(server, folder), "before")
+    connection = await connect(server.url("before"))
+    await connection.execute("drop schema decisions cascade; drop index ingest.rejection_conflict")
+    await connection.execute("delete from plafond_migration where number = 15")
+    await migrate(connection)
+    found = await connection.fetch(DECISIONS)
+    await connection.close()
+    return decided(found)
+
+
+def apply(pipeline: Pipeline, folder: Path, text: str) -> None:
+    """Apply a contract, and wait until ingest works with it."""
+    (folder / "contract.toml").write_text(text, "utf-8")
+    pipeline.command("contract", "apply", str(folder / "contract.toml"))
+
+
+async def push(pipeline: Pipeline, events: list[bytes]) -> None:
+    await pipeline.push("beta-north", events)
     await pipeline.through()
+
+
+def killed_on_its_way(pipeline: Pipeline) -> None:
+    """Begin a recovery and end it as a crash would, once it has repeated a decision and begins with the next."""
+    command = [sys.executable, "-m", "services.cli", "recover", "--kafka", pipeline.kafka]
+    environment = {**os.environ, **pipeline.environment}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        again = [line for line in islice(process.stderr, 2) if line.startswith("again: ")]
+        process.kill()
+    assert len(again) == 2, again
+    assert process.returncode == -signal.SIGKILL, "it was through before it could be killed"
+
+
+async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
+    pipeline: Pipeline, server: PostgresServer, contract: str, tmp_path: Path
+):
+    """Two months are closed, one before and one after the backup, with late usage, conflicts and corrections around."""
+    april, may = {"time": "2016-04-03T10:00:00Z"}, {"time": "2016-05-03T10:00:00Z"}
+    either_way = [
+        [event("beta-north", f"twice-{number}", quantity=quantity, subject=who, **april)
+         for number, who in enumerate(whose)]
+        for whose, quantity in ((("EP", "EDA", "EP", "EDA"), "20"), (("EDA", "EP", "EDA", "EP"), "30"))
+    ]  # fmt: skip
+    await push(pipeline, usage(0, 300))
+    await push(pipeline, [*usage(300, 200, **april), event("beta-north", "large", quantity="2100")])
+    pipeline.json("close", MARCH)
+    await push(pipeline, usage(600, 60))
     await pipeline.stop("invoicing")
-    await pipeline.push("alpha", usage(700, 200))
+    await pipeline.push("beta-north", usage(700, 60, **april))
     await pipeline.read_by(INGEST_GROUP, is_raw)
     await pipeline.read_by(RATING_GROUP, ACCEPTED.__eq__)
     await pipeline.stop("rating")
-    await pipeline.push("alpha", usage(900, 200))
+    await pipeline.push("beta-north", usage(800, 60, **april))
     await pipeline.read_by(INGEST_GROUP, is_raw)
-    dump = str(tmp_path / "backup")
-    program(server, "pg_dump", "--format=custom", f"--file={dump}", DATABASE)
+    dumped = dump(server, tmp_path)
     await pipeline.start("rating", "invoicing")
-    await pipeline.push("alpha", usage(500, 900))
+    for each in either_way:
+        await push(pipeline, each)
+    await push(pipeline, [correction("c-late", "large", "2000"), event("beta-north", "kept", quantity="3", **april)])
+    fixed = tmp_path / "fixed.toml"
+    fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
+    pipeline.json("rerate", "--month", MARCH, "--contract", str(fixed), "--post")
+    pipeline.json("close", APRIL)
+    await push(pipeline, [
+        correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),
+        *usage(1000, 90, pool="EP", **may),
+    ])  # fmt: skip
+    pipeline.json("rerate", "--month", APRIL, "--contract", str(fixed), "--post")
+    apply(pipeline, tmp_path, contract.replace('budget = "200"', 'budget = "150"'))
+    await push(pipeline, [*usage(1100, 60, pool="EP", **may), *usage(1200, 20, pool="EP")])
     await pipeline.through()
+    assert await pipeline.audit() == []
     before = await books(pipeline)
-    assert before["statements"]
-    assert before["refused"]
+    assert all(before.values())
+    assert {row["reason"] for row in before["refused"]} == {"unknown_item", "conflict"}
+    assert await taken_over(server, tmp_path) == before["decisions"]
     await pipeline.stop()
-    restore(server, dump)
-    assert await books(pipeline) != before
-    connection = await connect(pipeline.url)
-    rewound = await rewind(connection, pipeline.kafka, everything=False, margin=1)
-    await connection.close()
-    async with Offsets(pipeline.kafka) as offsets:
-        begin = await offsets.begin(list(rewound.first))
-    assert any(offset > begin[place] for place, offset in rewound.first.items() if place.topic == ACCEPTED)
-    assert rewound.charges
+    restore(server, dumped)
+    pipeline.launch("rating")
+    await pipeline.ended("rating")
+    assert "run `plafond recover`" in pipeline.log("rating")
+    killed_on_its_way(pipeline)
+    recovered = pipeline.json("recover", "--kafka", pipeline.kafka)
+    assert 0 < len(recovered["decisions"]) < 3, "the first of three was repeated by the run that was killed"
+    assert pipeline.json("recover", "--kafka", pipeline.kafka)["decisions"] == []
     await pipeline.start()
     await pipeline.through()
-    assert await books(pipeline) == before
+    await same_books(pipeline, before)
+    for row in before["invoices"]:
+        assert pipeline.json("explain", row["number"], "--line", "1"), "the books say how each line came about"
+    pipeline.json("close", MAY)
     assert await pipeline.audit() == []
 
 
@@ -138,11 +244,9 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
 ):
     base = tmp_path / "base"
     program(server, "pg_basebackup", f"--pgdata={base}", "--checkpoint=fast")
-    await pipeline.push("alpha", usage(2000, 300))
-    await pipeline.through()
+    await push(pipeline, usage(2000, 300, pool="EP"))
     await pipeline.fetch("select pg_create_restore_point('noon')")
-    await pipeline.push("alpha", usage(2300, 300))
-    await pipeline.through()
+    await push(pipeline, usage(2300, 300, pool="EP"))
     before = await books(pipeline)
     await pipeline.fetch("select pg_switch_wal()")
     await pipeline.stop()
@@ -158,43 +262,89 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     data.chmod(0o700)
     server.start()
     assert await books(pipeline) != before
-    pipeline.command("topics", "rewind", "--kafka", pipeline.kafka)
+    pipeline.command("recover", "--kafka", pipeline.kafka)
     await pipeline.start()
     await pipeline.through()
-    assert await books(pipeline) == before
-    assert await pipeline.audit() == []
+    await same_books(pipeline, before)
 
 
-async def test_a_version_that_the_restored_database_lacks_is_applied_and_what_was_parked_sent_again(
+async def test_another_file_under_a_number_is_never_taken_for_the_one_that_was_applied(
     pipeline: Pipeline, server: PostgresServer, contract: str, tmp_path: Path
 ):
-    dump = str(tmp_path / "backup")
-    program(server, "pg_dump", "--format=custom", f"--file={dump}", DATABASE)
-    file = tmp_path / "contract.toml"
-    file.write_text(contract.replace("grace_days = ", "grace_days = 1"), "utf-8")
-    pipeline.command("contract", "apply", str(file))
-    await asyncio.sleep(2)  # services look for a new version every second
-    await pipeline.push("alpha", usage(3000, 100))
-    await pipeline.through()
-    before = await books(pipeline)
+    """The version was not published when the database was lost: all that is left of it is the file's digest in batches."""
+    dumped = dump(server, tmp_path)
+    await pipeline.stop("invoicing")
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 1"))
+    (newest,) = await pipeline.fetch("select max(version) as version from contract.version")
+    await pipeline.taken_up("ingest", newest["version"])
+    await pipeline.push("beta-north", usage(3000, 100))
+    await pipeline.read_by(INGEST_GROUP, is_raw)
+    await pipeline.read_by(RATING_GROUP, ACCEPTED.__eq__)
+    counted = BOOKS["counted"]
+    before = await pipeline.fetch(counted)
     await pipeline.stop()
-    restore(server, dump)
-    pipeline.command("topics", "rewind", "--everything", "--kafka", pipeline.kafka)
-    await pipeline.start()
-    await pipeline.through()
+    restore(server, dumped)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 2"))
+    pipeline.command("recover", "--kafka", pipeline.kafka)
     waiting = pipeline.json("parked", "list")
     assert waiting
-    assert all("version" in each["error"] for each in waiting)
-    pipeline.command("contract", "apply", str(file))
+    assert all("is another file here" in each["error"] for each in waiting)
+    restore(server, dumped)
+    pipeline.command("recover", "--kafka", pipeline.kafka)
+    waiting = pipeline.json("parked", "list")
+    assert all("there is no contract version" in each["error"] for each in waiting)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 1"))
     assert pipeline.json("parked", "replay", "--kafka", pipeline.kafka)["sent_again"] == len(waiting)
+    await pipeline.start()
     await pipeline.through()
-    assert await books(pipeline) == before
+    assert await pipeline.fetch(counted) == before
     assert await pipeline.audit() == []
-    assert pipeline.json("parked", "list") == []
     assert {each["resolution"] for each in pipeline.json("parked", "list", "--all")} == {"sent again"}
 
 
-async def test_topics_are_not_rewound_under_running_services(pipeline: Pipeline):
+async def test_a_month_whose_invoices_would_be_others_is_not_closed_again(
+    pipeline: Pipeline, server: PostgresServer, tmp_path: Path
+):
+    dumped = dump(server, tmp_path)
+    await push(pipeline, usage(4000, 30, time="2016-06-03T10:00:00Z"))
+    pipeline.json("close", "2016-06")
+    await pipeline.through()
+    assert await pipeline.audit() == []
+    before = await books(pipeline)
+    await pipeline.stop()
+    restore(server, dumped)
+    await pipeline.fetch("update invoicing.series set last = last + 1")
+    said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
+    assert "2016-06 is not closed again, since its invoices would be others" in said
+    assert "was not issued and would be" in said or "and would be not issued" in said
+    pipeline.launch("invoicing")
+    await pipeline.ended("invoicing")
+    assert "the recovery of the database was not ended" in pipeline.log("invoicing")
+    await pipeline.fetch("update invoicing.series set last = last - 1")
+    pipeline.command("recover", "--kafka", pipeline.kafka)
+    await pipeline.start()
+    await pipeline.through()
+    await same_books(pipeline, before)
+
+
+async def test_a_database_that_was_worked_on_before_is_not_recovered(
+    pipeline: Pipeline, server: PostgresServer, contract: str, tmp_path: Path
+):
+    dumped = dump(server, tmp_path)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 3"))
+    assert await pipeline.audit() == []
+    await pipeline.stop()
+    restore(server, dumped)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 4"))
+    said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
+    assert "the database was worked on after it was restored" in said
+    assert "contract version" in said
+    restore(server, dumped)
+    pipeline.command("recover", "--kafka", pipeline.kafka)
+    await pipeline.start()
+
+
+async def test_nothing_is_recovered_under_running_services(pipeline: Pipeline):
     assert all(map(pipeline.alive, SERVICES))
-    answer = pipeline.command("topics", "rewind", "--kafka", pipeline.kafka, status=1)
+    answer = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
     assert "stop ingest, rating and invoicing" in answer
