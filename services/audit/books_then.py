@@ -38,7 +38,7 @@ side = 'institution' and posting.institution = $1 and posting.department = $2 an
 and posting.award = $4 and posting.item = $5 and posting.month = $6 and posting.tariff = $7::text::date
 """
 _BEFORE = f"""
-select posting.invoice_month, number, sum(quantity) as quantity, sum(amount) as amount
+select posting.invoice_month, number, sum(quantity) as quantity, sum(amount) as amount, min(invoice.total) as total
 from invoicing.posting left join invoicing.invoice
      on invoice.institution = posting.institution and invoice.month = posting.invoice_month
 where {OF_KEY} and invoice_month = any($8::text[])

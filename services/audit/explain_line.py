@@ -18,7 +18,7 @@ from services.audit.parts import Part, check
 from services.audit.promises import keep
 from services.audit.reckoning import Reckoned, charge_key_of, reckon
 from services.contract.money import opposite, subtract, total
-from services.invoicing.close import Invoice
+from services.invoicing.close import Invoice, document_of
 from services.invoicing.documents import line_row
 from services.invoicing.kinds import Kind, kind_of
 from services.invoicing.read import statements_of
@@ -110,7 +110,7 @@ async def _line(connection: Connection, books: Books, institution: str, number: 
 
 
 def _taken_off(before: dict[str, Any]) -> Part:
-    where = f"invoice {before['number']}" if before["number"] else "the open statement"
+    where = f"{document_of(before['total'])} {before['number']}" if before["number"] else "the open statement"
     return Part(f"less what {where} of {before['invoice_month']} had", opposite(before["amount"]))
 
 

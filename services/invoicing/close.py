@@ -5,6 +5,7 @@ One transaction: a close that is interrupted has not happened, and its numbers a
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 import asyncpg
@@ -48,9 +49,12 @@ class Invoice:
     @property
     def document(self) -> Document:
         """What it is called; without a number it is not issued yet."""
-        if not self.number:
-            return Document.STATEMENT
-        return Document.CREDIT_NOTE if self.statement.total < 0 else Document.INVOICE
+        return document_of(self.statement.total) if self.number else Document.STATEMENT
+
+
+def document_of(whole: Decimal) -> Document:
+    """Return what is issued where so much is due."""
+    return Document.CREDIT_NOTE if whole < 0 else Document.INVOICE
 
 
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:

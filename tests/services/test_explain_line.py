@@ -254,7 +254,7 @@ async def test_what_comes_later_is_explained_and_changes_no_explanation(pipeline
     assert [each["what"][:9] for each in gone["parts"]] == ["less what"], "nothing is due there any more"
     assert one(found, "EDA", "2/BETA", "vm", usage_month=APRIL)["meter"]["indexed"][0]["percent"] == Decimal("1.5")
     dollars = one(found, "EC", "1/ALPHA", "vm", department="DIGIT", usage_month=APRIL)
-    assert dollars["parts"][0]["what"] == "1.05 USD at 1.092 for 1 EUR"
+    assert dollars["parts"][0]["what"] == "1.05 USD at 1.092 for 1 EUR, the rate of 2016-01"
     await pipeline.close(APRIL)
     await every_line(pipeline, APRIL)
     assert await every_line(pipeline, MARCH) == march, "as it was when the invoice was made"

@@ -55,6 +55,7 @@ def _statements(folder: Path) -> dict[str, object]:
     found = {}
     for path in folder.glob("*.json"):
         statement = json.loads(path.read_text("utf-8"))
-        statement.pop("number", None)
+        for issued in ("number", "document"):
+            statement.pop(issued, None)
         found[statement["institution"]] = statement
     return found
