@@ -150,6 +150,7 @@ async def _keep_rejections(
 
 async def _replay(pool: asyncpg.Pool, replay: Replay, order: Order, first: Offset, ends: Offset, say: Say) -> None:
     """Do again, step by step, what was done: rate, post, decide."""
+    await replay.prepare()
     for count, step in enumerate(order.steps):
         first = await replay.go_on(count, first, ends)
         say(f"again: {named(step.record)}")

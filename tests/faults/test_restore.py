@@ -239,6 +239,20 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     assert await pipeline.audit() == []
 
 
+async def test_a_database_that_is_lost_altogether_comes_back_from_the_topics(
+    pipeline: Pipeline, server: PostgresServer
+):
+    before = await books(pipeline)
+    await pipeline.stop()
+    program(server, "dropdb", DATABASE)
+    program(server, "createdb", DATABASE)
+    pipeline.command("migrate")
+    pipeline.command("recover", "--kafka", pipeline.kafka)
+    await pipeline.start()
+    await pipeline.through()
+    await same_books(pipeline, before)
+
+
 async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     pipeline: Pipeline, server: PostgresServer, tmp_path: Path
 ):
