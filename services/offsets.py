@@ -84,7 +84,9 @@ def by_topic(behind: Mapping[TopicPartition, int]) -> dict[str, int]:
 
 
 async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -> None:
-    """Let a group go on from these offsets; raises CommitFailedError while it has members."""
+    """Let a group go on from these offsets, if there are any; raises CommitFailedError while it has members."""
+    if not wanted:
+        return
     reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
     await reader.start()
     try:

@@ -81,10 +81,11 @@ async def recover(
     reads; LostError or RecoveryError where topics and database contradict each other.
     """
     async with Offsets(servers) as offsets:
-        for group in _GROUPS:
-            await _refuse_members(servers, group, await offsets.committed(group))
         places = await offsets.partitions((*_GROUPS.values(), ALERTS).__contains__)
         topics = Topics(await offsets.begin(places), await offsets.end(places))
+        for group, topic in _GROUPS.items():
+            # where a group has committed nothing, it begins at the beginning anyway
+            await _refuse_members(servers, group, topics.of(topic)[0] | await offsets.committed(group))
         there = await published(servers)
         async with pool.acquire() as connection:
             since = await _begin(connection, topics.begins, margin, everything=everything)
@@ -150,6 +151,7 @@ async def _keep_rejections(
 
 async def _replay(pool: asyncpg.Pool, replay: Replay, order: Order, first: Offset, ends: Offset, say: Say) -> None:
     """Do again, step by step, what was done: rate, post, decide."""
+    await replay.prepare()
     for count, step in enumerate(order.steps):
         first = await replay.go_on(count, first, ends)
         say(f"again: {named(step.record)}")

@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import ConsumerRecord, TopicPartition
 
 from services.avro import UnreadableError, codec
+from services.contract_store import newest
 from services.contract_watch import Contracts
 from services.invoicing.ledger import post_charges
 from services.kafka import Place, Sender
@@ -34,6 +35,13 @@ class Replay:
         self._rating = Rating(self._books, self._contracts, sender, kafka)
         self.read = self.posted = 0
 
+    async def prepare(self) -> None:
+        """Make the partitions that usage goes into, of the newest contract's months."""
+        async with self._pool.acquire() as connection:
+            stored = await newest(connection)
+        if stored is not None:
+            await self._books.make_partitions(stored.contract)
+
     async def go_on(self, count: int, first: Offset, ends: Offset) -> Offset:
         """Rate and post what came after so many of the steps, and before the next, and return where to read on."""
         if count:
@@ -44,7 +52,8 @@ class Replay:
             steps = [(self._steps_before(each), each) for each in messages]
             for each in (each for before, each in steps if before > count):
                 skipped.setdefault(TopicPartition(each.topic, each.partition), each.offset)
-            mine = [each for before, each in steps if before == count]
+            # What is in already is known again; and no message is passed over where the broker's clock went back.
+            mine = [each for before, each in steps if before <= count]
             await asyncio.gather(*map(self._rate, mine))
             self.read += len(mine)
         await self._post(count)

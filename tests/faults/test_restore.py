@@ -15,10 +15,13 @@ import pytest
 import pytest_asyncio
 
 from services.kafka import ACCEPTED, INGEST_GROUP, RATING_GROUP, is_raw
-from services.postgres import connect, migrate
+from services.postgres import connect, migrate, open_pool
+from services.rating.sql import STAGING
+from services.recovery.recover import recover
 from services.stack.postgres import USER, PostgresServer
 from services.stack.postgres_files import find_installation, home, server_account
 from services.stack.process import free_ports
+from services.worker import AT_A_TIME
 from tests.pipeline import SERVICES, Pipeline, event
 
 DATABASE = "plafond"
@@ -239,6 +242,20 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     assert await pipeline.audit() == []
 
 
+async def test_a_database_that_is_lost_altogether_comes_back_from_the_topics(
+    pipeline: Pipeline, server: PostgresServer
+):
+    before = await books(pipeline)
+    await pipeline.stop()
+    program(server, "dropdb", DATABASE)
+    program(server, "createdb", DATABASE)
+    pipeline.command("migrate")
+    pipeline.command("recover", "--kafka", pipeline.kafka)
+    await pipeline.start()
+    await pipeline.through()
+    await same_books(pipeline, before)
+
+
 async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     pipeline: Pipeline, server: PostgresServer, tmp_path: Path
 ):
@@ -262,7 +279,11 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     data.chmod(0o700)
     server.start()
     assert await books(pipeline) != before
-    pipeline.command("recover", "--kafka", pipeline.kafka)
+    pool = await open_pool(pipeline.url, "recover", size=2 * AT_A_TIME, first=STAGING)
+    recovered = await recover(pool, pipeline.kafka, margin=1)
+    await pool.close()
+    ((batches,),) = await pipeline.fetch("select count(*) from rating.batch where partition is not null")
+    assert 0 < recovered.read < batches, "the database says how far back"
     await pipeline.start()
     await pipeline.through()
     await same_books(pipeline, before)
@@ -302,21 +323,27 @@ async def test_another_file_under_a_number_is_never_taken_for_the_one_that_was_a
     assert {each["resolution"] for each in pipeline.json("parked", "list", "--all")} == {"sent again"}
 
 
-async def test_a_month_whose_invoices_would_be_others_is_not_closed_again(
-    pipeline: Pipeline, server: PostgresServer, tmp_path: Path
+async def test_no_decision_comes_to_something_else(
+    pipeline: Pipeline, server: PostgresServer, contract: str, tmp_path: Path
 ):
+    """Neither another version under its number, nor another invoice: it is told, and services refuse to start."""
     dumped = dump(server, tmp_path)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 3"))
     await push(pipeline, usage(4000, 30, time="2016-06-03T10:00:00Z"))
     pipeline.json("close", "2016-06")
-    await pipeline.through()
     assert await pipeline.audit() == []
     before = await books(pipeline)
     await pipeline.stop()
     restore(server, dumped)
+    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 4"))
+    said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
+    assert "the database was worked on after it was restored" in said
+    assert "contract version" in said
+    restore(server, dumped)
     await pipeline.fetch("update invoicing.series set last = last + 1")
     said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
     assert "2016-06 is not closed again, since its invoices would be others" in said
-    assert "was not issued and would be" in said or "and would be not issued" in said
+    assert "and would be not issued" in said
     pipeline.launch("invoicing")
     await pipeline.ended("invoicing")
     assert "the recovery of the database was not ended" in pipeline.log("invoicing")
@@ -325,23 +352,6 @@ async def test_a_month_whose_invoices_would_be_others_is_not_closed_again(
     await pipeline.start()
     await pipeline.through()
     await same_books(pipeline, before)
-
-
-async def test_a_database_that_was_worked_on_before_is_not_recovered(
-    pipeline: Pipeline, server: PostgresServer, contract: str, tmp_path: Path
-):
-    dumped = dump(server, tmp_path)
-    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 3"))
-    assert await pipeline.audit() == []
-    await pipeline.stop()
-    restore(server, dumped)
-    apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 4"))
-    said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
-    assert "the database was worked on after it was restored" in said
-    assert "contract version" in said
-    restore(server, dumped)
-    pipeline.command("recover", "--kafka", pipeline.kafka)
-    await pipeline.start()
 
 
 async def test_nothing_is_recovered_under_running_services(pipeline: Pipeline):
