@@ -16,7 +16,7 @@ def show_event(found: dict[str, Any]) -> None:
     if "event" in found:
         _facts(found["event"], found["price"], found["rerated"])
         if found["corrects"] is not None:
-            console.print(f"  corrects       {escape(found['corrects'])}, which counts nothing", highlight=False)
+            _corrects(found["corrects"], found["corrected_is_in"], found["provider"])
         _taken_back(found["taken_back"], found["corrected_by"], found["price"]["currency"])
         _reckoning(found["price"])
         columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
@@ -66,6 +66,11 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
         ]
     for name, value in rows:
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
+
+
+def _corrects(corrected: str, is_in: bool, provider: str) -> None:
+    what = ", which counts nothing" if is_in else f": no such event of {provider} has been taken yet"
+    console.print(f"  corrects       {escape(corrected + what)}", highlight=False, soft_wrap=True)
 
 
 def _taken_back(taken: dict[str, Any] | None, by: str | None, currency: str) -> None:
