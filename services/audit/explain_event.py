@@ -210,6 +210,7 @@ async def _payers(connection: Connection, event: asyncpg.Record, share: Share) -
             "amount": part.amount,
             "invoice_month": invoices[payer(member)]["invoice_month"] if payer(member) in invoices else None,
             "invoice": invoices[payer(member)]["number"] if payer(member) in invoices else None,
+            "is_closed": invoices[payer(member)]["closed_at"] is not None if payer(member) in invoices else None,
         }
         for member, part in parts.items()
     ]

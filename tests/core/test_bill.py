@@ -795,6 +795,12 @@ def run(*arguments: object, standard_input: bytes | None = None) -> tuple[int, s
     return result.exit_code, result.output
 
 
+def test_bill_fails_where_nothing_of_the_usage_could_be_billed_but_not_without_usage(tmp_path: Path) -> None:
+    words = ["bill", "--contract", SMALL, "--out", tmp_path / "out", "--usage"]
+    assert run(*words, write_csv(tmp_path / "none.csv", []))[0] == 0
+    assert run(*words, write_csv(tmp_path / "tape.csv", [row(1, "EP", "tape", "1")]))[0] == 1
+
+
 def test_bill_reads_standard_input_and_writes_one_month(tmp_path: Path) -> None:
     rows = [row(1, "EP", "vm", "1"), row(2, "EP", "vm", "2", time="2016-02-05T10:00:00Z"), row(3, "EP", "tape", "1")]
     lines = write_lines(tmp_path / "usage", rows).read_bytes()

@@ -71,6 +71,8 @@ async def test_a_correction_that_comes_first_waits_for_what_it_corrects(pipeline
     await pipeline.through()
     assert (await quantities(pipeline))["EDA", "2/ALPHA"] == 3
     assert (await quantities(pipeline))["EC/DIGIT", "2/ALPHA"] == 0
+    said = pipeline.command("explain", "x", "--provider", "alpha")
+    assert "settled at the close: plafond explain 2016-03 --institution EC --line N" in said, "EC's departments share"
     assert await pipeline.audit() == []
 
 
@@ -142,6 +144,9 @@ async def test_the_event_and_its_correction_tell_of_each_other(pipeline: Pipelin
     said = pipeline.command("explain", "a", "--provider", "beta-north")
     assert "corrected by   a2: it counts nothing itself" in said
     assert "taken back     -5.53 EUR, in batch" in said
+    assert "taken back since: a2 counts in its stead" in said
+    [share] = found["payers"]
+    assert (share["invoice_month"], share["is_closed"]) == (MARCH, True)
 
 
 async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):
