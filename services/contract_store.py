@@ -16,7 +16,7 @@ from services.contract.model import Contract, Pool
 from services.contract.money import plain
 from services.contract.months import midnight, month_of, months_between
 from services.contract.problems import Problem
-from services.contract.succession import Moved, converted, edited, moved, reserved_otherwise, vanished
+from services.contract.succession import Moved, converted, edited, moved, place_of, reserved_otherwise, vanished
 from services.decisions.enter import enter_version
 from services.postgres import Connection
 
@@ -193,7 +193,9 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
     for award, tariff in await connection.fetch(_PRICED):
         if changed := edited(before, after, award, tariff):
             wanted = "the prices as applied: a tariff that has priced anything is never edited, but followed by another"
-            problems.append(Problem(f"tariffs[{award} {tariff}].prices", f"another {', '.join(changed)}", wanted))
+            place = place_of(before, after, award, tariff)
+            place += ".prices" if place.startswith("tariffs") else ""
+            problems.append(Problem(place, f"another {', '.join(changed)}", wanted))
     for award, tariff, month in await connection.fetch(_PRICED_MONTHS):
         problems += [
             _other_rate(before, after, currency, month) for currency in converted(before, after, award, tariff, month)
@@ -211,7 +213,9 @@ async def _refusals(connection: Connection, before: Contract, after: Contract) -
         if now is not None and now.code != award:
             wanted = f"{award}: usage of {provider} was priced under it"
             problems.append(Problem(f"awards[{now.code}].providers", provider, wanted))
-    return problems + [each for change in moved(before, after) if (each := await _rated_in(connection, before, change))]
+    return problems + [
+        each for change in moved(before, after) if (each := await _rated_in(connection, before, after, change))
+    ]
 
 
 def _other_rate(before: Contract, after: Contract, currency: str, month: str) -> Problem:
@@ -224,15 +228,17 @@ def _other_rate(before: Contract, after: Contract, currency: str, month: str) ->
     )
 
 
-async def _rated_in(connection: Connection, before: Contract, change: Moved) -> Problem | None:
+async def _rated_in(connection: Connection, before: Contract, after: Contract, change: Moved) -> Problem | None:
     """Return the problem that usage was priced in a stretch of time that is to have another tariff."""
     months = months_between(month_of(change.begins), month_of(change.ends))
     span = (midnight(change.begins, before.zone), midnight(change.ends, before.zone))
     last = await connection.fetchval(_LAST_RATED, change.award, months, *span)
     if last is None:
         return None
+    is_new = change.after is not None and change.after > change.before
+    named = change.after if change.after is not None and is_new else change.before
     return Problem(
-        f"tariffs[{change.award} {change.after or change.before}]",
+        place_of(before, after, change.award, named),
         "nothing" if change.after is None else f"valid_from {change.after}",
         f"that of {change.before} for usage from {change.begins} to {last.astimezone(before.zone).date()}, "
         "which is priced already: a tariff begins after the last usage that was priced",

@@ -1,6 +1,7 @@
 """Why usage is rejected: a fixed list of codes, each with its text for people."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -25,6 +26,7 @@ class Reason(StrEnum):
     CORRECTION = "correction"
     CONFLICT = "conflict"
     CORRECTED_ALREADY = "corrected_already"
+    CORRECTION_CIRCLE = "correction_circle"
 
 
 TEXTS = {
@@ -46,6 +48,7 @@ TEXTS = {
     Reason.CORRECTION: "an event can't correct itself, nor one without a readable id",
     Reason.CONFLICT: "another event with the same id and other content came first",
     Reason.CORRECTED_ALREADY: "what it corrects is corrected already; correct its correction instead",
+    Reason.CORRECTION_CIRCLE: "what it corrects replaces it, so that neither would count; correct that under a new id",
 }
 
 
@@ -60,3 +63,10 @@ class Refusal:
     def explanation(self) -> str:
         """The sentence that is shown."""
         return f"{TEXTS[self.reason]}: {self.found}" if self.found else TEXTS[self.reason]
+
+
+def too_late(instant: datetime, received: datetime, late_days: int | None, corrected: str = "") -> Refusal:
+    """Return the refusal of usage that began at `instant`, or of a correction of such usage: the id `corrected`."""
+    what = f"it corrects {corrected} of {instant.isoformat()}" if corrected else instant.isoformat()
+    days = f"{late_days} days after the end of its month"
+    return Refusal(Reason.TOO_LATE, f"{what}, received at {received.isoformat()}; wanted within {days}")

@@ -45,10 +45,12 @@ from rating.event join rating.batch using (batch_no)
      {_BILLED}
 where event.provider = $1 and event.id = $2
 """
+# What was refused for what it corrects did not come again; it is among the rejections.
 _AGAIN = """
-select batch.batch, batch.rated_at, seen.raw_partition, seen.raw_offset, seen.received_at, seen.conflict, seen.quantity
+select batch.batch, batch.rated_at, seen.raw_partition, seen.raw_offset, seen.received_at,
+       seen.reason is not null as conflict, seen.quantity
 from rating.seen_again as seen join rating.use using (use_no) join rating.batch using (batch_no)
-where use.provider = $1 and seen.id = $2 order by batch_no, position
+where use.provider = $1 and seen.id = $2 and coalesce(seen.reason, 'conflict') = 'conflict' order by batch_no, position
 """
 _REJECTED = """
 select reason, explanation, topic, partition, "offset", received_at, version, payload
@@ -58,7 +60,11 @@ _RERATED = """
 select rerating, applied_at from contract.rerated join contract.rerating using (rerating)
 where award = $1 and month = $2 and applied_at > $3 order by rerating desc limit 1
 """
-_CORRECTS = "select corrected from rating.correction where provider = $1 and id = $2"
+_CORRECTS = """
+select corrected, exists (
+    select from rating.event where event.provider = correction.provider and event.id = corrected) as is_in
+from rating.correction where provider = $1 and id = $2
+"""
 _CORRECTED_BY = "select id from rating.correction where provider = $1 and corrected = $2"
 _CHARGE = """
 select before, quantity, amount, scope from rating.charge
@@ -108,7 +114,9 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     contract = await contract_store.load_version(connection, event["version"], as_of=event["rated_at"])
     found["event"] = {name: value for name, value in event.items() if name not in {"batch_no", "position", "provider"}}
     found["event"]["topic"] = raw_topic(provider)
-    found["corrects"] = await connection.fetchval(_CORRECTS, provider, event_id)
+    corrects = await connection.fetchrow(_CORRECTS, provider, event_id)
+    found["corrects"] = corrects and corrects["corrected"]
+    found["corrected_is_in"] = corrects and corrects["is_in"]
     found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
     found["price"] = await _priced(connection, contract, event)
     found["taken_back"] = await taken_back(connection, provider, event_id)
@@ -202,6 +210,7 @@ async def _payers(connection: Connection, event: asyncpg.Record, share: Share) -
             "amount": part.amount,
             "invoice_month": invoices[payer(member)]["invoice_month"] if payer(member) in invoices else None,
             "invoice": invoices[payer(member)]["number"] if payer(member) in invoices else None,
+            "is_closed": invoices[payer(member)]["closed_at"] is not None if payer(member) in invoices else None,
         }
         for member, part in parts.items()
     ]

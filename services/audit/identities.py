@@ -31,10 +31,23 @@ IDENTITIES: dict[str, str] = {
         select format('event %s of %s: conflict at offset %s is not among the rejections', seen.id, use.provider,
                       seen.raw_offset)
         from rating.seen_again as seen join rating.use using (use_no) join rating.batch using (batch_no)
-        where seen.conflict and batch.rated_at < $1 and not exists (
+        where seen.reason is not null and batch.rated_at < $1 and not exists (
             select from ingest.rejection as shown
             where shown.topic = 'usage.raw.' || use.provider and shown.partition = seen.raw_partition
-                  and shown."offset" = seen.raw_offset and shown.reason in ('conflict', 'corrected_already'))
+                  and shown."offset" = seen.raw_offset and shown.reason = seen.reason)
+    """,
+    "no corrections go round in a circle": """
+        with recursive chain as (
+            select provider, id, corrected from rating.correction as last
+            where not exists (select from rating.correction as next
+                              where next.provider = last.provider and next.id = last.corrected)
+            union all
+            select above.provider, above.id, above.corrected
+            from chain join rating.correction as above on above.provider = chain.provider and above.corrected = chain.id
+        )
+        select format('event %s of %s corrects %s, which comes back to it: nothing of this usage counts', id, provider,
+                      corrected)
+        from rating.correction where (provider, corrected) not in (select provider, corrected from chain)
     """,
     "charges = usage": """
         select format('%s %s %s %s: %s used, %s charged', award, item, month, subject, coalesce(used.quantity, 0),

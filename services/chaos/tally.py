@@ -21,14 +21,14 @@ with span as (
     from rating.usage join rating.use using (use_no) join span using (provider)
     where raw_partition = partition and raw_offset >= first
     union all
-    select provider, partition, raw_offset, case when conflict then 'conflict' else 'repeat' end
+    select provider, partition, raw_offset, case when reason is not null then 'conflict' else 'repeat' end
     from rating.seen_again join rating.use using (use_no) join span using (provider)
     where raw_partition = partition and raw_offset >= first
     union all
     select span.provider, partition, "offset", 'rejected'
     from ingest.rejection join span using (partition)
     where topic = 'usage.raw.' || span.provider and "offset" >= first
-          and reason not in ('conflict', 'corrected_already')
+          and reason not in ('conflict', 'corrected_already', 'correction_circle')
 )
 select what, count(*) from (
     select distinct on (provider, partition, raw_offset) what from place order by provider, partition, raw_offset, what

@@ -56,7 +56,8 @@ def bill_command(
 
     Usage comes as CSV, Parquet, JSON lines of CloudEvents, a cloud bill in FOCUS form, or an OpenDC trace; .gz and .zst
     too. All files are taken together: tiers and ceilings count everything, whatever --month writes. The folder then
-    holds this bill alone: what an earlier one wrote there goes. Exit status 1: nothing could be billed.
+    holds this bill alone: what an earlier one wrote there goes. Exit status 1: there was usage, and none of it could be
+    billed.
 
     Examples:
 

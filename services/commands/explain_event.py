@@ -5,6 +5,7 @@ from typing import Any
 from rich.markup import escape
 
 from services.commands.steps import of_month, show_steps
+from services.contract.model import payer
 from services.contract.money import HUNDRED
 from services.contract.tariff.reserved import EVERYONE
 from services.output import Column, console, show, text
@@ -16,12 +17,10 @@ def show_event(found: dict[str, Any]) -> None:
     if "event" in found:
         _facts(found["event"], found["price"], found["rerated"])
         if found["corrects"] is not None:
-            console.print(f"  corrects       {escape(found['corrects'])}, which counts nothing", highlight=False)
+            _corrects(found["corrects"], found["corrected_is_in"], found["provider"])
         _taken_back(found["taken_back"], found["corrected_by"], found["price"]["currency"])
         _reckoning(found["price"])
-        columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
-                   Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
-        show(({**row, "invoice": row["invoice"] or "open"} for row in found["payers"]), columns, title="\nShares")
+        _shares(found)
     _came_again(found)
 
 
@@ -68,6 +67,11 @@ def _facts(event: dict[str, Any], price: dict[str, Any], rerated: dict[str, Any]
         console.print(f"  {name:<14} {escape(value)}", highlight=False, soft_wrap=True)
 
 
+def _corrects(corrected: str, is_in: bool, provider: str) -> None:
+    what = ", which counts nothing" if is_in else f": no such event of {provider} has been taken yet"
+    console.print(f"  corrects       {escape(corrected + what)}", highlight=False, soft_wrap=True)
+
+
 def _taken_back(taken: dict[str, Any] | None, by: str | None, currency: str) -> None:
     if taken is None:
         return
@@ -84,6 +88,29 @@ def _taken_back(taken: dict[str, Any] | None, by: str | None, currency: str) -> 
 def _reckoning(price: dict[str, Any]) -> None:
     show_steps(price["steps_before"], title=f"\nMeter before: {text(price['meter_before'])}")
     show_steps(price["steps_after"], title=f"\nMeter after: {text(price['meter_after'])}")
+
+
+def _shares(found: dict[str, Any]) -> None:
+    columns = [Column("payer", "who pays"), Column("key", "by"), Column("amount", "amount", right=True),
+               Column("invoice_month", "invoice month"), Column("invoice", "invoice")]  # fmt: skip
+    show([{**row, "invoice": _invoice(row)} for row in found["payers"]], columns, title="\nShares")
+    if found["taken_back"]:
+        said = f"taken back since: {found['corrected_by']} counts in its stead"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+    subject = found["event"]["subject"]
+    if found["payers"] and (found["price"]["meter_scope"] != subject or subject.startswith("pool/")):
+        first = found["payers"][0]
+        month = first["invoice_month"] or found["event"]["month"]
+        place = first["invoice"] or f"{month} --institution {payer(first['payer'])}"
+        said = f"what each pays in the end is settled at the close: plafond explain {place} --line N"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def _invoice(row: dict[str, Any]) -> str:
+    """Say on which invoice a share is; of a month that is closed there may be none, where nothing was due."""
+    if row["invoice"] is not None:
+        return str(row["invoice"])
+    return {None: "not posted yet", False: "open", True: "closed, none issued"}[row["is_closed"]]
 
 
 def _came_again(found: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def price_command(
         ),
     ] = None,
     payer: Annotated[
-        str | None, typer.Option(help="Who uses it, where something is reserved for some; * for all together.")
+        str | None, typer.Option(help="Who uses it, where some reserve it or owe it unused; * for all together.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -224,11 +224,11 @@ def _of_a_month(price: Price, day: date | None) -> Price:
 
 
 def _of_payer(price: Price, payer: str | None) -> Price:
-    """Return the price on a payer's meter; where only one owes something unused, it is that one's."""
-    payers = sorted({*price.reserved, *price.fee_payers})
-    if payer is None and len(payers) > 1:
+    """Return the price on a payer's meter; it must be said whose, unless what is due unused is due by all together."""
+    payers = sorted({*price.reserved, *price.fee_payers} - {EVERYONE})
+    if payer is None and payers:
         fail(f"something is due unused by {', '.join(payers)}: say whose use it is with --payer", 2)
-    return price.on_meter((payers or [EVERYONE])[0] if payer is None else payer)
+    return price.on_meter(EVERYONE if payer is None else payer)
 
 
 def _agreed(contract: Contract, award: str, item: str, day: date | None) -> tuple[Price, dict[str, Any]]:

@@ -58,6 +58,15 @@ def moved(before: Contract, after: Contract) -> list[Moved]:
     return found
 
 
+def place_of(before: Contract, after: Contract, award: str, tariff: date) -> str:
+    """Return where a tariff stands, in the later contract if it is there; by an indexation, at that."""
+    for contract in (after, before):
+        for each in contract.tariffs_by_award.get(award, ()):
+            if each.valid_from == tariff:
+                return each.place
+    return f"tariffs[{award} {tariff}]"
+
+
 def edited(before: Contract, after: Contract, award: str, tariff: date) -> list[str]:
     """Return the items whose price in a tariff is gone or another, and added ones that make something due for the past.
 

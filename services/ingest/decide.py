@@ -16,7 +16,7 @@ import msgspec
 from services.contract.model import Contract
 from services.contract.money import QUANTITY_DIGITS, QUANTITY_LIMIT, decimals, plain
 from services.ingest.events import UsageEvent
-from services.reasons import Reason, Refusal
+from services.reasons import Reason, Refusal, too_late
 
 ID_LENGTH_MAX = 128
 RESOURCE_LENGTH_MAX = 256
@@ -108,13 +108,9 @@ class Decider:
 
     def _too_late(self, instant: datetime, now: datetime, received_at: int | None) -> Refusal | None:
         received = now if received_at is None else _EPOCH + timedelta(milliseconds=received_at)
-        earliest = self.contract.earliest(received)
-        if instant >= earliest:
+        if instant >= self.contract.earliest(received):
             return None
-        days = f"{self.contract.late_days} days after the end of its month"
-        return Refusal(
-            Reason.TOO_LATE, f"{instant.isoformat()}, received at {received.isoformat()}; wanted within {days}"
-        )
+        return too_late(instant, received, self.contract.late_days)
 
     def _make_use(
         self, provider: str, lot: str, item: str, subject: str, region: str, instant: datetime

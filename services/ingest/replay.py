@@ -8,7 +8,10 @@ from services.kafka import Message, Sender
 from services.postgres import Connection
 from services.reasons import Reason
 
-NEVER_REPLAYED = frozenset({Reason.CONFLICT, Reason.WRONG_PROVIDER, Reason.MALFORMED, Reason.TOO_LARGE})
+NEVER_REPLAYED = frozenset({
+    Reason.CONFLICT, Reason.CORRECTED_ALREADY, Reason.CORRECTION_CIRCLE, Reason.WRONG_PROVIDER, Reason.MALFORMED,
+    Reason.TOO_LARGE,
+})  # fmt: skip
 """Reasons that lie in the message itself, so that the same bytes would be refused again."""
 _CHUNK = 500
 

@@ -57,16 +57,19 @@ class Promised:
 def committed(contract: Contract, months: Sequence[str], owed: Owed) -> dict[PostingKey, Share]:
     """Return what is due in months that follow each other, besides usage; below zero where credit pays for that.
 
-    Periods and credits that began before the first month are left out: give all months since the contract's first.
+    Like a fee's, their quantity is money. A credit that costs what is drawn in its first month has a line of nothing,
+    whose quantity is what was drawn. Periods and credits that began before the first month are left out: give all
+    months since the contract's first.
     """
-    made: dict[PostingKey, Share] = {}
+    made: dict[PostingKey, Decimal] = {}
+    drawn: dict[PostingKey, Decimal] = {}
     for each in promised(contract, months, owed):
         for institution, part in each.parts.items():
             key = _line(contract, each, institution)
-            before = made.get(key)
-            whole = add(before.amount, part) if before else part  # like a fee's, its quantity is money
-            made[key] = Share(whole, whole)
-    return made
+            made[key] = add(made.get(key, ZERO), part)
+            if each.why is Why.DRAWN:
+                drawn[key] = add(drawn.get(key, ZERO), part)
+    return {key: Share(whole or drawn.get(key, ZERO), whole) for key, whole in made.items()}
 
 
 def promised(contract: Contract, months: Sequence[str], owed: Owed) -> list[Promised]:

@@ -2,7 +2,7 @@
 
 Invoices never change, and what was priced stays priced so. What applying moves is how things are shared and promised;
 what it may not move, prices of usage that was rated, is reckoned as well, for a re-rating could post it. Either way an
-amount is all that an institution owes for a month of use, on whatever invoices, each line rounded.
+amount is all that an institution owes for a month of use, on whatever invoices, each line rounded on its own.
 """
 
 from collections import defaultdict
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add, round_half_up
+from services.contract.money import ZERO, add, round_half_up, subtract
 from services.contract.months import month_of, months_between, next_month
 from services.invoicing import sql
+from services.invoicing.rows import posting_key
 from services.invoicing.settle import PostingKey
 from services.invoicing.simulate import owed
 from services.invoicing.true_ups import preview
@@ -24,6 +25,11 @@ _OPEN_MONTHS = "select month from invoicing.month where closed_at is null"
 _INVOICED = """
 select line.month, institution, sum(line.amount) as amount
 from invoicing.invoice_line as line join invoicing.invoice using (number) group by 1, 2
+"""
+_LINES_INVOICED = """
+select institution, department, pool, award, item, line.month, tariff, sum(line.exact) as exact,
+       sum(line.amount) as amount
+from invoicing.invoice_line as line join invoicing.invoice using (number) group by 1, 2, 3, 4, 5, 6, 7
 """
 _USED_MONTHS = "select distinct month from rating.use"
 
@@ -71,7 +77,9 @@ async def priced_otherwise(connection: Connection, now: Contract, then: Contract
     months = months_between(month_of(now.starts), max(used))
     actual, _ = await owed(connection, now, months)
     other, unpriced = await owed(connection, _after(now, then), months)
-    return _differing(_rounded(now, actual), _rounded(now, other), closed), unpriced
+    rows = await connection.fetch(_LINES_INVOICED)
+    invoiced = {posting_key(row): (row["exact"], row["amount"]) for row in rows}
+    return _differing(stated(now, actual, invoiced), stated(now, other, invoiced), closed), unpriced
 
 
 def _after(now: Contract, then: Contract) -> Contract:
@@ -84,10 +92,18 @@ async def _on_invoices(connection: Connection) -> Totals:
     return {(row["month"], row["institution"]): row["amount"] for row in await connection.fetch(_INVOICED)}
 
 
-def _rounded(contract: Contract, lines: Mapping[PostingKey, Decimal]) -> Totals:
+def stated(
+    contract: Contract, lines: Mapping[PostingKey, Decimal], invoiced: Mapping[PostingKey, tuple[Decimal, Decimal]]
+) -> Totals:
+    """Return what lines that are owed in all come to on invoices: those issued, and one more for what they lack.
+
+    `invoiced` has the lines so far, unrounded and rounded.
+    """
     totals: Totals = {}
-    for key, amount in lines.items():
-        _add(totals, {(key.month, key.institution): round_half_up(amount, contract.currency_digits)})
+    for key in lines.keys() | invoiced.keys():
+        exact, amount = invoiced.get(key, (ZERO, ZERO))
+        left = round_half_up(subtract(lines.get(key, ZERO), exact), contract.currency_digits)
+        _add(totals, {(key.month, key.institution): add(amount, left)})
     return totals
 
 

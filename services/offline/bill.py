@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.contract.months import month_of, months_between
-from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
+from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use, read_time
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import Standing, spending, standings
 from services.invoicing.committed import committed, owed_by_institution
@@ -28,7 +28,8 @@ from services.invoicing.statement import Statement, conversions, statements
 from services.offline import lines, readers, sql, tables
 from services.offline.lines import Line, Unread
 from services.offline.source import Format, Source, sources
-from services.reasons import Reason, Refusal
+from services.rating.corrections import Chains, Sent, refusals
+from services.reasons import Reason, Refusal, too_late
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -109,20 +110,19 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     report("deciding")
     _decide(database, contract, now)
     report("adding up")
+    _refuse_corrections(database, contract, now)
     database.execute(sql.AGAIN)
     database.execute(sql.ENTER_CONFLICTS, [Reason.CONFLICT.value])
-    database.execute(sql.CORRECTED)
-    database.execute(sql.ENTER_SECOND_CORRECTIONS, [Reason.CORRECTED_ALREADY.value])
+    database.execute(sql.CORRECTION)
     database.execute(sql.CANCELLED)
     quantities = {ChargeKey(*key): quantity for *key, quantity in database.execute(sql.QUANTITIES).fetchall()}
     report("settling")
     shares = _settle(contract, quantities, until)
     spent = spending(contract, ((key, share.amount) for each in shares.values() for key, share in each.items()))
-    read, accepted, again, _, second = database.execute(sql.COUNTS).fetchall()[0]
+    read, accepted, again, conflicts = database.execute(sql.COUNTS).fetchall()[0]
     rejected = dict(database.execute(sql.REASONS).fetchall())
-    conflicts = rejected.get(Reason.CONFLICT, 0)
     return Bill(
-        read, accepted - again - second, again - conflicts, rejected, quantities, shares,
+        read, accepted - again, again - conflicts, rejected, quantities, shares,
         {month: _statements(contract, month, shares[month], quantities) for month in shares},
         standings(contract, spent),
         _provisional(contract, quantities, shares),
@@ -250,6 +250,28 @@ def _decide_one_by_one(database: DuckDBPyConnection, decider: Decider, now: date
         _insert(database, "use", uses)
         _insert(database, "accepted", accepted)
         _insert(database, "refused", refused)
+
+
+def _refuse_corrections(database: DuckDBPyConnection, contract: Contract, now: datetime) -> None:
+    """Move corrections that don't count from `accepted` to `refused`."""
+    database.execute(sql.CORRECTING, [Reason.TOO_LATE.value])
+    refused = [
+        (position, refusal.reason.value, refusal.found)
+        for position, refusal in refusals(Chains(), _correcting(database, contract, now))
+    ]
+    if refused:
+        _insert(database, "refused", refused)
+        database.execute(sql.LEAVE_REFUSED_OUT)
+
+
+def _correcting(database: DuckDBPyConnection, contract: Contract, now: datetime) -> Iterator[Sent]:
+    done = 0
+    while rows := database.execute(sql.CORRECTING_BATCH, [done]).fetchall():
+        done += len(rows)
+        for position, provider, event_id, corrects, began in rows:
+            instant = read_time(began) if began else None
+            late = too_late(instant, now, contract.late_days, corrects) if isinstance(instant, datetime) else None
+            yield Sent(position, provider, event_id, corrects, late)
 
 
 def _insert(database: DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:

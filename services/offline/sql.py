@@ -119,6 +119,25 @@ REFUSED = """
 create or replace table refused as select rowid as position, reason, found from usage where reason is not null
 """
 
+# Corrections, in their order, with all rows that share an id with one; `began` is when what one corrects began, if that
+# is refused as too late itself.
+CORRECTING = """
+create or replace table correcting as
+with wanted as (
+    select distinct provider, id from accepted join usage on usage.rowid = position where corrects <> ''
+), late as (
+    select provider, id, arg_min("time", position) as began from refused join usage on usage.rowid = position
+    where refused.reason = $1 group by all
+)
+select row_number() over (order by position) as number, position, usage.provider, usage.id, corrects, late.began
+from accepted join usage on usage.rowid = position semi join wanted using (provider, id)
+     left join late on late.provider = usage.provider and late.id = usage.corrects
+"""
+CORRECTING_BATCH = """
+select * exclude (number) from correcting where number > $1 and number <= $1 + 10000 order by number
+"""
+LEAVE_REFUSED_OUT = "delete from accepted where position in (select position from refused)"
+
 # Of accepted rows with the same provider and id the first counts; the others are repeats of it, or conflict with it.
 # A hash finds the few rows that may share a key; the window then goes by the key itself.
 AGAIN = """
@@ -137,23 +156,17 @@ qualify row_number() over same > 1
 """
 ENTER_CONFLICTS = "insert into refused select position, $1, id from again where conflict"
 
-# Corrections that count, and those of what is corrected already; an event that is corrected counts nothing.
-CORRECTED = """
-create or replace table corrected as
-select position, provider, corrects, first_value(id) over same as first, row_number() over same > 1 as again
-from accepted join usage on usage.rowid = position
-where corrects <> '' and not exists (from again where again.position = accepted.position)
-window same as (partition by provider, corrects order by position)
-"""
-ENTER_SECOND_CORRECTIONS = """
-insert into refused select position, $1, first from corrected where again
+# The corrections that count, each the only one of what it corrects; that counts nothing.
+CORRECTION = """
+create or replace table correction as
+select provider, corrects
+from correcting semi join accepted using (position) anti join again using (position) where corrects <> ''
 """
 CANCELLED = """
 create or replace table cancelled as
-select position from corrected where again
-union select accepted.position
+select accepted.position
 from accepted join usage on usage.rowid = accepted.position
-     join corrected on corrected.provider = usage.provider and corrected.corrects = usage.id and not corrected.again
+     join correction on correction.provider = usage.provider and correction.corrects = usage.id
 """
 
 # Plain amounts are below 10^12, any other below 10^15: of those, 10^8 fit into a sum, and more would raise.
@@ -175,7 +188,7 @@ group by award, item, month, tariff, subject
 """
 COUNTS = """
 select (select count(*) from usage), (select count(*) from accepted), (select count(*) from again),
-       (select count(*) from again where conflict), (select count(*) from corrected where again)
+       (select count(*) from again where conflict)
 """
 REASONS = "select reason, count(*) from refused group by reason order by reason"
 REJECTIONS = """

@@ -15,7 +15,6 @@ from services.kafka_reader import read_at
 from services.metrics import BATCH_EVENTS, EVENTS_TOTAL
 from services.rating.message import charge_message
 from services.rating.store import Books, Conflict, Rated, ReratedError
-from services.reasons import Refusal
 from services.rejection import Raw, rejection
 
 
@@ -58,7 +57,7 @@ def _charges(batch: dict[str, Any], rated: Rated) -> list[Message]:
 
 def _rejected(conflict: Conflict, payload: bytes | None, now: int, version: int) -> Message:
     raw = Raw(conflict.provider, *conflict.place, None, payload)
-    record = rejection(raw, conflict.id, Refusal(conflict.reason, conflict.first), now, version)
+    record = rejection(raw, conflict.id, conflict.refusal, now, version)
     return Message(REJECTED, codec("rejection").encode(record), key=conflict.provider.encode())
 
 

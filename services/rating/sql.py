@@ -36,31 +36,59 @@ update incoming set corrects = given.corrects
 from unnest($1::int[], $2::text[]) as given(position, corrects) where incoming.position = given.position
 """
 
-# What is rejected as a conflict already, although what it contradicts may not have come yet: after a restore.
+# The reasons for which rating rejects, as the index on rejections has them.
+_IN_RATING = "reason in ('conflict', 'corrected_already', 'correction_circle', 'too_late')"
+
+# What is rejected here already, although what it contradicts may not have come yet: after a restore.
 OUTVOTED = f"""
 with {_USES_ALONE}
-select coalesce(array_agg(position), '{{}}') from incoming join uses using (use)
-where exists (
-    select from ingest.rejection
+select position, id, rejected.reason
+from incoming join uses using (use) cross join lateral (
+    select reason from ingest.rejection
     where topic = 'usage.raw.' || provider and partition = raw_partition and "offset" = raw_offset
-          and reason in ('conflict', 'corrected_already')
-          and rejection.received_at = timestamptz 'epoch' + incoming.received_at * interval '1 millisecond')
+          and rejection.received_at = timestamptz 'epoch' + incoming.received_at * interval '1 millisecond'
+          and {_IN_RATING}
+    order by rejection limit 1
+) as rejected
 """
 
-# New corrections of what is corrected already; of several in the batch the first counts.
-SECOND_CORRECTIONS = f"""
+# New events that may be corrections, in their order; events of one id stay together.
+CORRECTING = f"""
 with {_USES_ALONE}, sent as (
-    select position, provider, id, corrects,
-           first_value(id) over (partition by provider, corrects order by position) as first
-    from incoming join uses using (use)
-    where corrects is not null and not exists (
-        select from rating.event where event.provider = uses.provider and event.id = incoming.id)
+    select position, provider, id, coalesce(corrects, '') as corrects, received_at from incoming join uses using (use)
 )
-select array(
-    select position from sent left join rating.correction as known
-         on known.provider = sent.provider and known.corrected = sent.corrects
-    where sent.id <> coalesce(known.id, first) order by position
+select position, provider, id, corrects, received_at from sent
+where (provider, id) in (select provider, id from sent where corrects <> '')
+      and not exists (select from rating.event where event.provider = sent.provider and event.id = sent.id)
+order by position
+"""
+
+# The corrections that count of what this batch corrects, and from its own corrections up to what counts in their stead.
+CHAINS = f"""
+with recursive {_USES_ALONE}, given as (
+    select provider, id from incoming join uses using (use) where corrects is not null
+    union select provider, corrects from incoming join uses using (use) where corrects is not null
+), chain as (
+    select correction.provider, correction.id, corrected
+    from given join rating.correction on correction.provider = given.provider and corrected = given.id
+    union
+    select above.provider, above.id, above.corrected
+    from chain join rating.correction as above on above.provider = chain.provider and above.corrected = chain.id
 )
+select provider, id, corrected from chain
+"""
+
+# When the usage began that this batch corrects, as far as it has come: in microseconds.
+CORRECTED_TIMES = f"""
+with {_USES_ALONE}, sent as materialized (
+    select provider, id, incoming.time, corrects from incoming join uses using (use)
+)
+select provider, corrects, (extract(epoch from usage.time) * 1000000)::bigint as time
+from sent join rating.event using (provider) join rating.usage using (batch_no, position)
+where event.id = corrects
+union all
+select sent.provider, sent.corrects, corrected.time
+from sent join sent as corrected on corrected.provider = sent.provider and corrected.id = sent.corrects
 """
 
 KEEP_CORRECTIONS = f"""
@@ -103,17 +131,24 @@ with {_USES}, fresh as (
 select array(select position from incoming except select position from fresh)
 """
 
-# Takes the events that were known already out of the batch: same digest, a repeat; another, a conflict.
+# Takes events out of the batch. $4 says why, $5 what was found; without a reason they were known already: same digest,
+# a repeat; another, a conflict.
 KEEP_SEEN_AGAIN = f"""
 with {_USES}, again as (
-    delete from incoming where position = any($3::int[]) returning *
+    delete from incoming using unnest($3::int[], $4::text[], $5::text[]) as given(place, reason, found)
+    where position = place returning *
+), told as (
+    select again.*, use_no,
+           coalesce(reason, case when event.digest is distinct from {_DIGEST} then 'conflict' end) as why
+    from again join uses using (use)
+         left join rating.event on event.provider = uses.provider and event.id = again.id
 )
 insert into rating.seen_again (batch_no, position, use_no, id, time, quantity, resource, raw_partition, raw_offset,
-                               received_at, corrects, conflict)
-select $1, again.position, use_no, again.id, timestamptz 'epoch' + time * interval '1 microsecond', quantity, resource,
+                               received_at, corrects, reason, found)
+select $1, position, use_no, id, timestamptz 'epoch' + time * interval '1 microsecond', quantity, resource,
        raw_partition, raw_offset, timestamptz 'epoch' + received_at * interval '1 millisecond', corrects,
-       event.digest is distinct from {_DIGEST}
-from again join uses using (use) left join rating.event on event.provider = uses.provider and event.id = again.id
+       why, case when why is not null then coalesce(found, id) end
+from told
 """
 
 # What the new events said, and the sums by use.
@@ -195,19 +230,15 @@ group by award, item, month, tariff, subject
 order by award, item, month, tariff, subject
 """
 
-# Of a second correction, `first` is the one that counts; `is_shown` tells that a conflict is among the rejections.
-SEEN_AGAIN = """
+# `is_shown` tells that what was refused is among the rejections.
+SEEN_AGAIN = f"""
 select position, use.provider, id, raw_partition, raw_offset,
-       (extract(epoch from received_at) * 1000)::bigint as received_at, conflict,
-       conflict and exists (
+       (extract(epoch from received_at) * 1000)::bigint as received_at, reason, found,
+       reason is not null and exists (
            select from ingest.rejection as shown
            where shown.topic = 'usage.raw.' || use.provider and shown.partition = raw_partition
                  and shown."offset" = raw_offset and shown.received_at = seen_again.received_at
-                 and reason in ('conflict', 'corrected_already')) as is_shown,
-       case when corrects is not null and not exists (
-           select from rating.event where event.provider = use.provider and event.id = seen_again.id
-       ) then (select correction.id from rating.correction
-               where correction.provider = use.provider and corrected = corrects) end as first
+                 and {_IN_RATING.replace("reason", "shown.reason")}) as is_shown
 from rating.seen_again join rating.use using (use_no) join rating.batch using (batch_no)
 where batch = $1 order by position
 """

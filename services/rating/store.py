@@ -23,7 +23,8 @@ from services.kafka import Place, raw_topic
 from services.postgres import Connection, copy_in
 from services.rating import sql
 from services.rating.meter import Charge, charges
-from services.reasons import Reason
+from services.rating.taken_out import TakenOut, keep_seen_again, refused_corrections
+from services.reasons import Reason, Refusal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USE_FIELDS = ("provider", "award", "subject", "item", "region", "month", "tariff")
@@ -42,7 +43,7 @@ class ReratedError(Exception):
 
 
 class Conflict(NamedTuple):
-    """An event that contradicts an earlier one, where it came from, why, and the id of the one that counts.
+    """An event that contradicts an earlier one, where it came from, why, and what was found.
 
     `is_shown` tells that it is among the rejections.
     """
@@ -50,8 +51,7 @@ class Conflict(NamedTuple):
     provider: str
     id: str
     place: Place
-    reason: Reason
-    first: str
+    refusal: Refusal
     is_shown: bool
 
 
@@ -105,7 +105,7 @@ class Books:
                 if entered["rerating"] > contract.rerating:
                     raise ReratedError(entered["rerating"])
                 await _stage(connection, batch)
-                seen = await self._take_out(connection, batch_no, batch, numbers)
+                seen = await self._take_out(connection, batch_no, batch, numbers, contract)
                 cancels = bool(batch["corrections"]) or entered["any_open"]
                 return await _rate_new(connection, batch_no, batch, numbers, uses, seen, contract, cancels=cancels)
 
@@ -144,23 +144,24 @@ class Books:
         return [self._use_numbers[use] for use in uses]
 
     async def _take_out(
-        self, connection: Connection, batch_no: int, batch: dict[str, Any], numbers: list[int]
+        self, connection: Connection, batch_no: int, batch: dict[str, Any], numbers: list[int], contract: Contract
     ) -> list[asyncpg.Record]:
-        """Enter the staged events' keys and corrections; take out and return those known, or correcting once more."""
-        second: list[int] = []
-        outvoted: list[int] = []
+        """Enter the staged events' keys and corrections; take out and return those known or refused."""
+        taken_out: list[TakenOut] = []
         if self.again_after is not None:
-            outvoted = await connection.fetchval(sql.OUTVOTED, numbers)
-            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, outvoted)
+            taken_out = [tuple(row) for row in await connection.fetch(sql.OUTVOTED, numbers)]
+            await keep_seen_again(connection, batch_no, numbers, taken_out)
         if batch["corrections"]:
-            second = await connection.fetchval(sql.SECOND_CORRECTIONS, numbers)
-            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, second)
+            refused = await refused_corrections(connection, numbers, contract)
+            await keep_seen_again(connection, batch_no, numbers, refused)
+            taken_out += refused
         known = await self._keep_keys(connection, batch_no, numbers)
         if known:
-            await connection.execute(sql.KEEP_SEEN_AGAIN, batch_no, numbers, known)
+            taken_out += [(position, None, None) for position in known]
+            await keep_seen_again(connection, batch_no, numbers, taken_out[-len(known) :])
         if batch["corrections"]:
             await connection.execute(sql.KEEP_CORRECTIONS, numbers)
-        return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if outvoted or second or known else []
+        return await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch["batch"])) if taken_out else []
 
     async def _keep_keys(self, connection: Connection, batch_no: int, numbers: list[int]) -> list[int]:
         """Enter the keys of the staged events and return the positions of those that were known.
@@ -218,7 +219,7 @@ async def _rate_new(
             quantities[key] = subtract(quantities[key], row["quantity"])
     made = await charge_usage(connection, contract, quantities)
     await keep_charges(connection, batch_no, batch["version"], made)
-    conflicts = [_conflict(row) for row in seen if row["conflict"]]
+    conflicts = [_conflict(row) for row in seen if row["reason"] is not None]
     repeats = len(seen) - len(conflicts)
     await connection.execute(sql.COUNT_BATCH, batch_no, taken.total(), repeats, len(conflicts))
     return Rated([(each.key, each.quantity, each.amount) for each in made], conflicts, repeats, taken)
@@ -226,8 +227,7 @@ async def _rate_new(
 
 def _conflict(row: asyncpg.Record) -> Conflict:
     place = Place(raw_topic(row["provider"]), row["raw_partition"], row["raw_offset"], row["received_at"])
-    reason = Reason.CONFLICT if row["first"] is None else Reason.CORRECTED_ALREADY
-    return Conflict(row["provider"], row["id"], place, reason, row["first"] or row["id"], row["is_shown"])
+    return Conflict(row["provider"], row["id"], place, Refusal(Reason(row["reason"]), row["found"]), row["is_shown"])
 
 
 async def charge_usage(
@@ -307,7 +307,7 @@ async def stored_charges(connection: Connection, batch: uuid.UUID) -> list[tuple
 async def _stored(connection: Connection, batch: str) -> Rated:
     lines = await stored_charges(connection, uuid.UUID(batch))
     seen = await connection.fetch(sql.SEEN_AGAIN, uuid.UUID(batch))
-    return Rated(lines, [_conflict(row) for row in seen if row["conflict"]], 0, {}, again=True)
+    return Rated(lines, [_conflict(row) for row in seen if row["reason"] is not None], 0, {}, again=True)
 
 
 def _use(contract: Contract, use: Mapping[str, str]) -> Use:

@@ -25,7 +25,7 @@ from services.contract.charges import ChargeKey, price_of
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
-from services.ingest.decide import Accepted, Decider
+from services.ingest.decide import Accepted, Decider, read_time
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import spending, standings
 from services.invoicing.settle import settle
@@ -34,7 +34,7 @@ from services.offline.bill import Bill, Rejection, bill, read_usage
 from services.offline.readers import events, read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import write
-from services.reasons import Reason, Refusal
+from services.reasons import Reason, Refusal, too_late
 
 HERE = Path(__file__).parent
 SMALL = HERE.parent / "data" / "small.toml"
@@ -106,6 +106,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
     counts: Counter[str] = Counter()
     refused = []
     corrected: dict[tuple[str, str], str] = {}
+    too_old = events_too_old(contract, rows)
     for each in rows:
         event = UsageEvent(
             each["id"], f"/providers/{each['provider']}", each["time"], each["subject"], each["lot"], each["item"],
@@ -119,8 +120,8 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
                 continue
             if key in seen:
                 decided = Refusal(Reason.CONFLICT, event.id)
-            elif decided.corrects and (each["provider"], decided.corrects) in corrected:
-                decided = Refusal(Reason.CORRECTED_ALREADY, corrected[each["provider"], decided.corrects])
+            elif decided.corrects:
+                decided = refused_correction(contract, each["provider"], decided, corrected, too_old) or decided
         if isinstance(decided, Refusal):
             counts[decided.reason] += 1
             refused.append(decided.explanation)
@@ -137,6 +138,41 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
         billed = price_of(contract, charge_key).billed(Decimal(decided.quantity))
         quantities[charge_key] = add(quantities[charge_key], billed)
     return dict(quantities), counts, refused
+
+
+def events_too_old(contract: Contract, rows: Iterable[Row]) -> dict[tuple[str, str], datetime]:
+    """When events began that are too old to be taken, wherever they stand."""
+    found: dict[tuple[str, str], datetime] = {}
+    for each in rows:
+        began = read_time(each["time"])
+        if contract.late_days and isinstance(began, datetime) and began < contract.earliest(NOW):
+            found.setdefault((each["provider"], each["id"]), began)
+    return found
+
+
+def refused_correction(
+    contract: Contract,
+    provider: str,
+    event: Accepted,
+    corrected: dict[tuple[str, str], str],
+    too_old: dict[tuple[str, str], datetime],
+) -> Refusal | None:
+    other = (provider, event.corrects)
+    if other in too_old:
+        return too_late(too_old[other], NOW, contract.late_days, event.corrects)
+    if other in corrected:
+        return Refusal(Reason.CORRECTED_ALREADY, corrected[other])
+    if event.corrects in above(corrected, (provider, event.id)):
+        return Refusal(Reason.CORRECTION_CIRCLE, event.corrects)
+    return None
+
+
+def above(corrected: dict[tuple[str, str], str], key: tuple[str, str]) -> Iterator[str]:
+    """Yield what replaces an event, what replaces that, and so on."""
+    provider, event_id = key
+    while (provider, event_id) in corrected:
+        event_id = corrected[provider, event_id]
+        yield event_id
 
 
 def check_against_reference(contract: Contract, rows: list[Row], made: Bill, rejections: list[Rejection]) -> None:
@@ -331,9 +367,11 @@ def test_late_usage_and_rounded_quantities() -> None:
         for number, quantity in enumerate(["0", "0.01", "0.51", "2", "-0.6", "0.000000000000001", "1.250"], start=1)
     ]
     rows.append(row(8, "EP", "vm", "1", time="2016-02-29T22:59:59Z"))
+    rows.append(row(9, "EP", "vm", "7", corrects="8"))  # dated in time, but what it takes back is not
     made, rejections = reckon_rows(strict, rows)
     assert list(made.quantities.values()) == [Decimal("4.25")]  # 0 + 0.5 + 0.75 + 2 - 0.75 + 0.5 + 1.25
-    assert made.rejected == {"too_late": 1}
+    assert made.rejected == {"too_late": 2}
+    assert rejections[1].refusal.found.startswith("it corrects 8 of 2016-02-29T22:59:59+00:00, received at")
     check_against_reference(strict, rows, made, rejections)
 
 
@@ -418,7 +456,7 @@ ROWS = st.fixed_dictionaries(
         "quantity": mostly(QUANTITIES[:4], QUANTITIES),
         "region": mostly(["be-brussels", "fr-paris"], ["us", ""]),
         "resource": mostly(["", "vm-1"], TEXTS),
-        "corrects": mostly(["", "", "", "1", "2"], ["x", "3", "4"]),
+        "corrects": mostly(["", "", "1", "2", "3"], ["x", "5", "4"]),
     }
 )
 FEW = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -464,6 +502,17 @@ def test_the_order_of_the_rows_does_not_matter(drawn: tuple[list[Row], list[int]
     one, _ = reckon_rows(contract, rows)
     other, _ = reckon_rows(contract, [rows[place] for place in order])
     assert (one.statements, one.standings, one.accepted) == (other.statements, other.standings, other.accepted)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (0, 2, 1)])
+def test_corrections_in_a_circle_lose_no_usage(contract: Contract, order: tuple[int, ...]) -> None:
+    circle = [row(each, "EP", "vm", "5", corrects=str((each + 1) % 3)) for each in order]
+    rows = [row("before", "EP", "vm", "1"), *circle, row(order[2], "EP", "vm", "9")]  # the last comes again, mended
+    made, rejections = reckon_rows(contract, rows)
+    assert made.rejected == {"correction_circle": 1}
+    assert rejections[0].event.id == str(order[2])
+    assert rejections[0].refusal.found == str((order[2] + 1) % 3), "what counts in the circle's stead"
+    check_against_reference(contract, rows, made, rejections)
 
 
 # Forms.
@@ -744,6 +793,12 @@ app.command("price")(price_command)
 def run(*arguments: object, standard_input: bytes | None = None) -> tuple[int, str]:
     result = CliRunner().invoke(app, [str(each) for each in arguments], input=standard_input)
     return result.exit_code, result.output
+
+
+def test_bill_fails_where_nothing_of_the_usage_could_be_billed_but_not_without_usage(tmp_path: Path) -> None:
+    words = ["bill", "--contract", SMALL, "--out", tmp_path / "out", "--usage"]
+    assert run(*words, write_csv(tmp_path / "none.csv", []))[0] == 0
+    assert run(*words, write_csv(tmp_path / "tape.csv", [row(1, "EP", "tape", "1")]))[0] == 1
 
 
 def test_bill_reads_standard_input_and_writes_one_month(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.audit.promises import keep
 from services.contract.charges import ChargeKey, MeterKey, price_of, promised_meters
 from services.contract.load import load
 from services.contract.model import Contract
@@ -18,6 +19,7 @@ from services.contract.months import months_between
 from services.contract.succession import vanished
 from services.invoicing.committed import Owed, committed, committed_lines, owes_without_usage
 from services.invoicing.settle import PostingKey, Share, settle
+from services.invoicing.statement import statements
 
 SMALL = (Path(__file__).parents[1] / "data" / "small.toml").read_text("utf-8")
 ITEMS = """
@@ -236,7 +238,7 @@ def test_shares_of_a_fee_that_is_due_unused_add_up(uses: dict[str, Decimal]):
 def lines(owed: Owed, months: list[str] = YEAR) -> dict[tuple[str, str, str, str], Decimal]:
     made = committed(PROMISED, months, owed)
     assert {(key.award, key.item) for key in made} <= committed_lines(PROMISED)
-    assert all(share.quantity == share.amount for share in made.values())
+    assert all(share.quantity == share.amount or (share.quantity < 0 == share.amount) for share in made.values())
     return {(key.month, key.award, key.item, key.institution): share.amount for key, share in made.items()}
 
 
@@ -274,6 +276,17 @@ def test_prepaid_credit_is_drawn_before_anything_is_due_until_it_is_used_up():
     assert found["2016-04", "2/ALPHA", "credit", "EP"] == Decimal(40) - Decimal(30)
     assert found["2016-05", "2/ALPHA", "credit", "EP"] == Decimal(-10), "what was left"
     assert not [key for key in found if key[0] == "2016-06"]
+
+
+def test_a_credit_that_is_sold_and_used_up_in_a_month_has_a_line():
+    made = committed(PROMISED, YEAR, {("2016-04", "2/ALPHA"): {"EP": Decimal(70)}})
+    sold = {key: share for key, share in made.items() if (key.award, key.item) == ("2/ALPHA", "credit")}
+    assert [*sold.values()] == [Share(Decimal(-40), ZERO)]
+    [statement] = statements(PROMISED, "2016-04", sold)
+    assert [(line.quantity, line.amount) for line in statement.lines] == [(-40, 0)]
+    [key] = sold
+    kept = keep(PROMISED, key, YEAR, {("2016-04", "2/ALPHA"): {"EP": Decimal(70)}})
+    assert {each.amount for each in kept.parts} == {-40, 40}
 
 
 TARIFFS = (Path(__file__).parents[2] / "docs" / "tariffs.md").read_text("utf-8")

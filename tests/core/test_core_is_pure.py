@@ -12,7 +12,7 @@ CONTRACT = [
     for path in sorted((ROOT / "services" / "contract").rglob("*.py"))
 ]
 DECISIONS = [
-    "services.ingest.decide", "services.ingest.short", "services.rating.meter", "services.invoicing.settle",
+    "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter", "services.invoicing.settle",
     "services.invoicing.ceilings", "services.invoicing.statement",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]

@@ -233,10 +233,12 @@ reserved = [{ payer = "EP", quantity = "1000", price = "0.03" }PAYERS]
 def test_a_reserved_price_is_the_payers(tmp_path: Path):
     path = tmp_path / "reserved.toml"
     path.write_text(RESERVED.replace("PAYERS", ""))
-    found = json.loads(price("--tariff", path, "--quantity", "200", "--json")[1])
+    status, said = price("--tariff", path, "--quantity", "200")
+    assert (status, "unused by EP: say whose use it is with --payer" in said) == (2, True), "it may be another's use"
+    found = json.loads(price("--tariff", path, "--quantity", "200", "--payer", "EP", "--json")[1])
     assert (found["amount"], found["due_unused"]) == ("6", "24")
     assert found["steps"][0]["what"] == "reserved, up to 1000"
-    assert "24 are due at the close" in price("--tariff", path, "--quantity", "200")[1]
+    assert "24 are due at the close" in price("--tariff", path, "--quantity", "200", "--payer", "EP")[1]
     path.write_text(RESERVED.replace("PAYERS", ', { payer = "EDA", quantity = "5", price = "0.01" }'))
     status, said = price("--tariff", path, "--quantity", "200")
     assert status == 2

@@ -17,6 +17,8 @@ BREAKS = {
     "conflicts are shown as rejections": "delete from ingest.rejection where reason = 'conflict'",
     "charges = usage": "update rating.usage set quantity = quantity + 1 where id = 'e1'",
     "no usage is below zero": "update rating.charge set quantity = -1 where subject = 'EP'",
+    "no corrections go round in a circle": "insert into rating.correction values "
+    "('beta-north', 'e1', 'e2', false), ('beta-north', 'e2', 'e1', false)",
     "usage is priced under the tariff in force": "update rating.usage set time = '2016-03-20' where id = 'a'",
     "each fee is on its charges": "update rating.charge set quantity = quantity + 1 where is_fee",
     "charges = meters": "update rating.meter set amount = amount + 0.000000000000000000000000001 where scope = 'EP'",

@@ -1,9 +1,12 @@
 """Corrections by providers: both events stay, the difference counts once, whichever comes first."""
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
+from services import contract_store
+from services.postgres import connect
 from tests.conftest import SMALL
 from tests.pipeline import Pipeline, event
 
@@ -53,6 +56,8 @@ async def test_a_correction_may_be_corrected_and_a_second_one_of_the_same_is_ref
     shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
     assert [each["event_id"] for each in shown] == ["a4"]
     assert shown[0]["explanation"].endswith("correct its correction instead: a2")
+    refused = pipeline.json("explain", "a4", "--provider", "beta-north")
+    assert (refused["came_again"], len(refused["rejected"])) == ([], 1)
     assert await pipeline.audit() == []
 
 
@@ -60,10 +65,14 @@ async def test_a_correction_that_comes_first_waits_for_what_it_corrects(pipeline
     await pipeline.push("alpha", [correction("alpha", "x2", "x", "2.5", subject="EDA")])
     await pipeline.through()
     assert (await quantities(pipeline))["EDA", "2/ALPHA"] == 3
+    said = pipeline.command("explain", "x2", "--provider", "alpha")
+    assert "corrects       x: no such event of alpha has been taken yet" in said
     await pipeline.push("alpha", [event("alpha", "x", quantity="10.5", subject="EC/DIGIT")])  # of somebody else
     await pipeline.through()
     assert (await quantities(pipeline))["EDA", "2/ALPHA"] == 3
     assert (await quantities(pipeline))["EC/DIGIT", "2/ALPHA"] == 0
+    said = pipeline.command("explain", "x", "--provider", "alpha")
+    assert "settled at the close: plafond explain 2016-03 --institution EC --line N" in said, "EC's departments share"
     assert await pipeline.audit() == []
 
 
@@ -78,6 +87,30 @@ async def test_both_in_one_batch_in_any_order(pipeline: Pipeline):
     assert first in {5, 6}  # whichever of the two came first
     shown = pipeline.json("rejections", "list", "--reason", "corrected_already")
     assert {each["event_id"] for each in shown} == {"a4", "q3" if first == 5 else "q2"}
+    assert await pipeline.audit() == []
+
+
+async def test_corrections_in_a_circle_lose_no_usage(pipeline: Pipeline):
+    before = (await quantities(pipeline))["EDA", "2/ALPHA"]
+    await pipeline.push("alpha", [correction("alpha", "z1", "z2", "20", subject="EDA")])
+    await pipeline.through()
+    await pipeline.push("alpha", [correction("alpha", "z2", "z1", "30", subject="EDA")])
+    await pipeline.through()
+    assert (await quantities(pipeline))["EDA", "2/ALPHA"] - before == 20
+    ring = ["o1", "o2", "o3"]
+    await pipeline.push("alpha", [
+        correction("alpha", each, ring[number - 1], "50", subject="EDA") for number, each in enumerate(ring)
+    ])  # fmt: skip
+    await pipeline.through()
+    assert (await quantities(pipeline))["EDA", "2/ALPHA"] - before == 70
+    shown = pipeline.json("rejections", "list", "--reason", "correction_circle")
+    refused, z2 = (each["event_id"] for each in shown)
+    assert (refused in ring, z2) == (True, "z2")
+    assert shown[1]["explanation"].endswith("neither would count; correct that under a new id: z1")
+    assert pipeline.json("explain", "z2", "--provider", "alpha")["came_again"] == []
+    await pipeline.push("alpha", [correction("alpha", "z3", "z1", "30", subject="EDA")])  # as it was told
+    await pipeline.through()
+    assert (await quantities(pipeline))["EDA", "2/ALPHA"] - before == 80
     assert await pipeline.audit() == []
 
 
@@ -111,6 +144,9 @@ async def test_the_event_and_its_correction_tell_of_each_other(pipeline: Pipelin
     said = pipeline.command("explain", "a", "--provider", "beta-north")
     assert "corrected by   a2: it counts nothing itself" in said
     assert "taken back     -5.53 EUR, in batch" in said
+    assert "taken back since: a2 counts in its stead" in said
+    [share] = found["payers"]
+    assert (share["invoice_month"], share["is_closed"]) == (MARCH, True)
 
 
 async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):
@@ -126,3 +162,29 @@ async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):
     found = pipeline.json("bill", "--contract", str(terms), "--usage", str(usage), "--out", str(tmp_path / "bills"))
     assert found["rejected"] == {"corrected_already": 1}, found
     assert found["statements"][0]["exact_total"] == "3.63"  # 60.5 x 0.06
+
+
+async def test_what_is_too_late_can_t_be_taken_back_either(pipeline: Pipeline):
+    """Usage of 2018 is taken, usage of 2016 and what corrects it is not, from the version with `late_days` on."""
+    days = (datetime.now(UTC).date() - date(2018, 6, 15)).days
+    [row] = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    text = row["file"].replace("grace_days = 5", f"grace_days = 5\nlate_days = {days}")
+    connection = await connect(pipeline.url)
+    try:
+        stored = await contract_store.apply(connection, text)
+    finally:
+        await connection.close()
+    await pipeline.taken_up("ingest", stored.version)
+    when = "2018-12-01T10:00:00Z"
+    await pipeline.push("beta-north", [
+        event("beta-north", "late", time="2016-05-03T10:00:00Z"), correction("beta-north", "april2", "april", "0", time=when),
+        event("beta-north", "new", quantity="5", time=when), correction("beta-north", "new2", "new", "3", time=when),
+    ])  # fmt: skip
+    await pipeline.through()
+    assert (await quantities(pipeline, APRIL))["EP", "2/BETA"] == 1
+    assert (await quantities(pipeline, "2018-12"))["EP", "2/BETA"] == 3
+    shown = {each["event_id"]: each for each in pipeline.json("rejections", "list", "--reason", "too_late")}
+    assert set(shown) == {"late", "april2"}
+    assert "it corrects april of 2016-04-03T10:00:00+00:00, received at" in shown["april2"]["explanation"]
+    assert '"april2"' in shown["april2"]["payload"]
+    assert await pipeline.audit() == []

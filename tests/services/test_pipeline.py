@@ -153,6 +153,8 @@ async def test_a_contract_can_not_change_what_was_priced(pipeline: Pipeline, tmp
 
     assert "tariffs[2/ALPHA 2016-03-02]" in apply(dearer_from("2016-03-02"), 1)
     assert "tariffs[2/ALPHA 2016-01-02]" in apply(dearer_from("2016-01-02"), 1)
+    indexed = '\n[[indexation]]\naward = "2/ALPHA"\nvalid_from = 2016-02-01\npercent = "2"\n'
+    assert "indexation[2/ALPHA 2016-02-01]" in apply(applied["file"] + indexed, 1)
     assert "another mainframe" in apply(applied["file"].replace('price = "2"', 'price = "3"'), 1)
     apply(dearer_from("2016-03-03"))
     apply(applied["file"])  # nothing was priced under the one that goes

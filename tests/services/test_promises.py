@@ -15,7 +15,16 @@ from tests.pipeline import Pipeline, event
 
 MONTHS = ["2016-03", "2016-04", "2016-05"]
 Lines = dict[tuple[str, ...], Decimal]
-CONTRACT = SMALL + ITEMS + RESERVED + FEES + MINIMUMS + PREPAID
+USED_UP = """
+[[prepaid]]
+award = "1/ALPHA"
+item = "credit"
+amount = "0.08"
+payer = "EDA"
+starts = 2016-05-01
+ends = 2016-05-31
+"""
+CONTRACT = SMALL + ITEMS + RESERVED + FEES + MINIMUMS + PREPAID + USED_UP
 SENT = {
     "beta-north": [
         event("beta-north", "ep", quantity="300"),
@@ -55,6 +64,17 @@ def lines(folder: Path) -> Lines:
             key = (statement["institution"], *(line[name] for name in names))
             found[key] = add(found[key], Decimal(line["exact_amount"]))
     return {key: amount for key, amount in found.items() if amount}
+
+
+def credit_of_eda(folder: Path) -> list[tuple[Decimal, Decimal]]:
+    """Return quantity and amount of what EDA's statements below a folder say of its credit."""
+    made = [json.loads(path.read_text("utf-8")) for path in folder.rglob("EDA.json")]
+    return [
+        (Decimal(line["quantity"]), Decimal(line["amount"]))
+        for each in made
+        for line in each["lines"]
+        if line["item"] == "credit" and line["award"] == "1/ALPHA"
+    ]
 
 
 async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_path: Path):
@@ -116,6 +136,8 @@ async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path:
     for month in MONTHS[1:]:
         pipeline.command("statement", month, "--out", str(tmp_path / "open" / month))
     assert lines(tmp_path / "open") == {key: amount for key, amount in expected.items() if key[1] in MONTHS[1:]}
+    used_up = [(-Decimal("0.08"), Decimal(0))]
+    assert credit_of_eda(tmp_path / "billed") == credit_of_eda(tmp_path / "open") == used_up
 
 
 async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp_path: Path):
@@ -214,4 +236,4 @@ async def test_the_contract_shows_what_was_promised(pipeline: Pipeline):
     assert "Prepaid credit, EUR" in said
     assert "1000 reserved for EP at 0.03" in said
     shown = pipeline.json("contract", "show")
-    assert [each["amount"] for each in shown["prepaid"]] == ["30", "40"]
+    assert [each["amount"] for each in shown["prepaid"]] == ["30", "40", "0.08"]
