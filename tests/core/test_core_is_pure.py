@@ -13,7 +13,7 @@ CONTRACT = [
 ]
 DECISIONS = [
     "services.ingest.decide", "services.ingest.short", "services.rating.meter", "services.invoicing.settle",
-    "services.invoicing.ceilings", "services.invoicing.statement",
+    "services.invoicing.ceilings", "services.invoicing.statement", "services.documents.make",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]
 _PROGRAM = """
