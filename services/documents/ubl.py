@@ -7,6 +7,7 @@ EN 16931's. Lines are written one by one, so that a large invoice takes no more 
 import io
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 
 from lxml import etree
 
@@ -27,6 +28,8 @@ _UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
 _CAC, _CBC = f"{{{_UBL}CommonAggregateComponents-2}}", f"{{{_UBL}CommonBasicComponents-2}}"
 _PREFIXES = {"cac": _CAC[1:-1], "cbc": _CBC[1:-1]}
 
+_DECLARED = "".join(f' xmlns:{prefix}="{name}"' for prefix, name in _PREFIXES.items()).encode()
+
 Element = etree._Element
 """An element that stands by itself until it is written."""
 
@@ -34,18 +37,12 @@ Element = etree._Element
 def ubl(document: Document) -> bytes:
     """Write a document as XML."""
     name = "Invoice" if document.kind is DocumentKind.INVOICE else "CreditNote"
-    namespace = f"{_UBL}{name}-2"
-    prefixes: dict[str | None, str] = {None: namespace}
-    prefixes.update(_PREFIXES.items())
     out = io.BytesIO()
-    with etree.xmlfile(out, encoding="UTF-8") as file:
-        file.write_declaration()
-        with file.element(f"{{{namespace}}}{name}", nsmap=prefixes):
-            for element in (*_head(document), *_totals(document)):
-                file.write("\n", element)
-            for line in document.lines:
-                file.write("\n", _line(document, line))
-            file.write("\n")
+    out.write(f'<?xml version="1.0" encoding="UTF-8"?>\n<{name} xmlns="{_UBL}{name}-2"'.encode() + _DECLARED + b">\n")
+    for element in chain(_head(document), _totals(document), (_line(document, each) for each in document.lines)):
+        text = etree.tostring(element, encoding="UTF-8", xml_declaration=False)
+        out.write(text.replace(_DECLARED, b"", 1) + b"\n")  # the root declares it, once for all
+    out.write(f"</{name}>\n".encode())
     return out.getvalue()
 
 

@@ -133,7 +133,8 @@ def test_everybody_of_the_sample_gets_a_valid_invoice(official: Rules):
 def test_the_same_document_is_the_same_bytes():
     document = made(HARD["a usual one"])
     assert ubl(document) == ubl(made(HARD["a usual one"]))
-    assert ubl(document).startswith(b"<?xml version='1.0' encoding='UTF-8'?>\n<Invoice xmlns=")
+    assert ubl(document).startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<Invoice xmlns=')
+    assert ubl(document).count(b"xmlns:") == 2, "declared once for all"
 
 
 def test_accounts_find_what_they_book_by():
