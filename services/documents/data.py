@@ -43,7 +43,7 @@ def as_json(document: Document) -> bytes:
         "month": document.month,
         "period": {"from": document.period_starts.isoformat(), "to": document.period_ends.isoformat()},
         "issued": document.issued.isoformat(),
-        "due": document.due.isoformat(),
+        "due": document.due and document.due.isoformat(),
         "note": note(document),
         "currency": document.currency,
         "seller": {**_party(document.seller.party), "iban": document.seller.iban},

@@ -22,6 +22,8 @@ from services.invoicing.kinds import kind_of
 from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Line, Statement
 
+LINES_MAX = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Issued:
@@ -42,8 +44,9 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
     starts = first_day(statement.month)
     ends = first_day(next_month(statement.month)) - timedelta(days=1)
     problems = lacking(parties, statement.institution, starts, ends)
-    if not statement.lines:
-        problems.append(Problem(f"invoice {issued.number}", "no line", "at least one"))
+    if not 1 <= len(statement.lines) <= LINES_MAX:
+        wanted = f"from 1 to {LINES_MAX}, which is what a spreadsheet holds"
+        problems.append(Problem(f"invoice {issued.number}", f"{len(statement.lines)} lines", wanted))
     if problems:
         return problems
     seller, buyer = parties.coordinator, parties.institutions[statement.institution].buyer
@@ -63,7 +66,7 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         period_starts=starts,
         period_ends=ends,
         issued=issued.day,
-        due=issued.day + timedelta(days=seller.payment_days),
+        due=issued.day + timedelta(days=seller.payment_days) if kind is DocumentKind.INVOICE else None,
         currency=contract.currency,
         seller=seller,
         buyer=buyer,

@@ -82,7 +82,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Document:
-    """A numbered document of an institution's month; `period_ends` is the month's last day."""
+    """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`."""
 
     number: str
     kind: DocumentKind
@@ -93,7 +93,7 @@ class Document:
     period_starts: date
     period_ends: date
     issued: date
-    due: date
+    due: date | None
     currency: str
     seller: Coordinator
     buyer: Buyer

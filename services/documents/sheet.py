@@ -66,7 +66,7 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
         ("Subject", note(document)),
         ("Month", document.month),
         ("Issued", document.issued),
-        ("Due", document.due),
+        ("Due", document.due or ""),
         ("From", seller.legal_name),
         ("From: VAT id", seller.vat_id),
         ("To", buyer.legal_name),

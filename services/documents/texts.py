@@ -46,8 +46,8 @@ def note(document: Document) -> str:
 
 
 def payment_terms(document: Document) -> str:
-    """Say until when it is to be paid."""
-    return _TERMS[document.buyer.language].format(due=document.due.isoformat())
+    """Say until when it is to be paid; empty of a credit note."""
+    return _TERMS[document.buyer.language].format(due=document.due.isoformat()) if document.due else ""
 
 
 def exemption(tax: Tax, language: Language) -> str:

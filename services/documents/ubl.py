@@ -49,8 +49,9 @@ def _head(document: Document) -> Iterator[Element]:
     yield _text("ProfileID", PROFILE)  # BT-23
     yield _text("ID", document.number)  # BT-1
     yield _text("IssueDate", document.issued.isoformat())  # BT-2
-    if is_invoice:
+    if document.due:
         yield _text("DueDate", document.due.isoformat())  # BT-9
+    if is_invoice:
         yield _text("InvoiceTypeCode", INVOICE)  # BT-3
     else:
         yield _text("CreditNoteTypeCode", CREDIT_NOTE)
@@ -101,12 +102,12 @@ def _party(party: Party, *, has_vat_id: bool) -> Element:
 
 
 def _totals(document: Document) -> Iterator[Element]:
-    if document.kind is DocumentKind.INVOICE:
-        if document.seller.iban:  # BG-16
-            account = _group("PayeeFinancialAccount", _text("ID", document.seller.iban))
-            means = (_text("PaymentMeansCode", CREDIT_TRANSFER), _text("PaymentID", document.number), account)
-            yield _group("PaymentMeans", *means)
-        yield _group("PaymentTerms", _text("Note", payment_terms(document)))  # BT-20
+    if document.kind is DocumentKind.INVOICE and document.seller.iban:  # BG-16
+        account = _group("PayeeFinancialAccount", _text("ID", document.seller.iban))
+        means = (_text("PaymentMeansCode", CREDIT_TRANSFER), _text("PaymentID", document.number), account)
+        yield _group("PaymentMeans", *means)
+    if terms := payment_terms(document):
+        yield _group("PaymentTerms", _text("Note", terms))  # BT-20
     totals = document.totals
     category = _category("TaxCategory", document.tax, reason=exemption(document.tax, document.buyer.language))
     of = (_amount(document, "TaxableAmount", totals.net), _amount(document, "TaxAmount", totals.tax), category)

@@ -13,6 +13,7 @@ import pytest
 from lxml import etree
 
 from services.contract.money import total
+from services.documents import export
 from services.documents.data import CSV_COLUMNS, as_csv, as_json
 from services.documents.files import FORMS, Names, Recorded, Task, UnwritableError, export_invoice
 from services.documents.sheet import as_xlsx
@@ -156,6 +157,20 @@ def test_other_bytes_than_were_exported_first_are_not_written(tmp_path: Path):
     assert problem.startswith("SMALL-2016-000007.csv: found other bytes")
     assert "exported on 2016-04-12" in problem
     assert not (tmp_path / "EP").exists()
+
+
+def test_a_large_month_is_exported_side_by_side_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names, task = _task()
+    more = replace(task, issued=issued([line("1", "0.06", institution="EC")] * 2, "EC"))
+    alone = list(export._export(names, [task, more], tmp_path / "alone"))
+    monkeypatch.setattr(export, "SIDE_BY_SIDE_LINES", 3)
+    together = list(export._export(names, [task, more], tmp_path / "together"))
+    assert together == alone[::-1], "the largest first"
+    assert _files(tmp_path / "together") == _files(tmp_path / "alone")
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path):

@@ -77,6 +77,7 @@ def test_less_than_nothing_is_a_credit_note_with_all_signs_turned():
     assert [each.net for each in found.lines] == [D(6), D("-0.60")]
     assert [each.quote.quantity for each in found.lines] == [D(100), D(-10)]
     assert found.totals.payable == D("6.53")  # 5.40 and 21 %
+    assert found.due is None
 
 
 def test_a_line_says_whose_it_is_which_pool_and_which_month():
@@ -159,4 +160,5 @@ def test_what_the_seller_or_the_contract_lacks():
 def test_an_invoice_without_lines_is_none():
     contract = small()
     (problem,) = document(contract, contract, issued([]))
-    assert str(problem) == "invoice SMALL-2016-000007: found no line; wanted at least one"
+    found = "invoice SMALL-2016-000007: found 0 lines; wanted from 1 to 1000000, which is what a spreadsheet holds"
+    assert str(problem) == found

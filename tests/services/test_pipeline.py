@@ -314,6 +314,7 @@ async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
         "invoicing.entry",
         "invoicing.invoice",
         "invoicing.invoice_line",
+        "invoicing.document",
     ):
         for statement in (f"delete from {table}", f"truncate {table} cascade"):
             with pytest.raises(Exception, match="append-only"):
