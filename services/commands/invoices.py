@@ -36,7 +36,7 @@ def export_command(
 ) -> None:
     """Write every invoice of a month, and what each supplier is expected to invoice.
 
-    Into `OUT/<institution>/<number>` as .xml (UBL, EN 16931 and Peppol BIS), .csv, .xlsx and .json, and into
+    Into `OUT/<institution>/<number>` as .xml (UBL, EN 16931 and Peppol BIS), .pdf, .csv, .xlsx and .json, and into
     `OUT/suppliers/<award>.csv`. What was exported before comes to the same bytes. An institution whose invoice lacks
     something is named with what it lacks, the others go on, and the exit status is 1.
 

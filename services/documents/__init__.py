@@ -1,1 +1,1 @@
-"""Invoices as documents: the model of one, and its forms (UBL, CSV, XLSX, JSON)."""
+"""Invoices as documents: the model of one, and its forms (UBL, PDF, CSV, XLSX, JSON)."""

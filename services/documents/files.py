@@ -13,10 +13,17 @@ from services.contract.model import Contract
 from services.documents.data import as_csv, as_json
 from services.documents.make import Issued, document
 from services.documents.model import Document
+from services.documents.pdf import as_pdf
 from services.documents.sheet import as_xlsx
 from services.documents.ubl import ubl
 
-FORMS: Mapping[str, Callable[[Document], bytes]] = {"xml": ubl, "csv": as_csv, "xlsx": as_xlsx, "json": as_json}
+FORMS: Mapping[str, Callable[[Document], bytes]] = {
+    "xml": ubl,
+    "pdf": as_pdf,
+    "csv": as_csv,
+    "xlsx": as_xlsx,
+    "json": as_json,
+}
 """How a document is written, by the ending of the file's name."""
 
 

@@ -3,7 +3,7 @@
 create table invoicing.document (
     month    text not null references invoicing.month,
     name     text not null,
-    form     text not null check (form in ('xml', 'csv', 'xlsx', 'json')),
+    form     text not null check (form in ('xml', 'pdf', 'csv', 'xlsx', 'json')),
     sha256   bytea not null check (octet_length(sha256) = 32),
     version  int not null references contract.version,
     made_at  timestamptz not null default now(),
