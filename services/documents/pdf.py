@@ -19,7 +19,7 @@ from services.documents.model import Document, DocumentKind, DocumentLine
 from services.documents.texts import exemption
 from services.documents.words import WORDS, amount, day, decimal_sign, month, price, quantity, title
 
-LINES_MAX = 1_000
+LINES_MAX = 500
 """Lines of more than this are not printed: nobody reads them, and a large month would take minutes."""
 _TEMPLATE = Path(__file__).with_name("invoice.typ")
 
