@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from services.contract.load import load
 from services.contract.model import Contract
-from services.contract.money import round_half_up
+from services.contract.money import round_half_up, total
 from services.documents.make import Issued, document
 from services.documents.model import Document, Preceding
 from services.invoicing.settle import PostingKey
@@ -43,9 +43,11 @@ def line(
 
 
 def issued(lines: Sequence[Line], institution: str = "EP", month: str = MARCH, **earlier: Preceding) -> Issued:
-    """Make an invoice in the books; `earlier` are those before, by month: `m2016_02=Preceding(...)`."""
+    """Make an invoice in the books, 100 beside it for others; `earlier` are those before, by month: `m2016_02=Preceding(...)`."""
     before = {name[1:].replace("_", "-"): each for name, each in earlier.items()}
-    return Issued("SMALL-2016-000007", ISSUED, Statement(institution, month, tuple(lines)), before)
+    statement = Statement(institution, month, tuple(lines))
+    others = total(each.total for each in before.values())
+    return Issued("SMALL-2016-000007", ISSUED, statement, before, statement.total + others + 100)
 
 
 def made(

@@ -55,6 +55,10 @@ def as_json(document: Document) -> bytes:
             "language": document.buyer.language.value,
         },
         "preceding": [{"number": each.number, "issued": each.issued.isoformat()} for each in document.preceding],
+        "last": document.last and {"number": document.last.number, "total": _due(document.last.total)},
+        "spent": [
+            {"of": each.kind.value, "limit": plain(each.limit), "spent": _due(each.spent)} for each in document.spent
+        ],
         "tax": {
             "category": document.tax.category.value,
             "percent": plain(document.tax.percent),

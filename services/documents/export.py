@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services import contract_store
 from services.contract.model import Contract
+from services.contract.money import total
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued
 from services.documents.model import Preceding
@@ -28,7 +29,7 @@ SUPPLIERS = "suppliers"
 _ONE_AT_A_TIME = "select pg_advisory_lock(hashtext('documents'))"
 _NEXT_ONE = "select pg_advisory_unlock(hashtext('documents'))"
 _CLOSED = "select version, closed_at from invoicing.month where month = $1 and closed_at is not null"
-_ISSUED = "select number, institution, month, issued_at from invoicing.invoice where month <= $1"
+_ISSUED = "select number, institution, month, issued_at, total from invoicing.invoice where month <= $1"
 _RECORDED = "select name, form, sha256, version, made_at from invoicing.document where month = $1 order by name, form"
 _RECORD = """
 insert into invoicing.document (month, name, form, sha256, version)
@@ -126,22 +127,23 @@ def _tasks(books: _Books) -> list[Task]:
     What was exported before is made by the version of then.
     """
     tasks = []
+    invoiced = total(each.total for mine in books.issued.values() for each in mine.values())
     for each in books.invoices:
         forms = books.recorded.get(each.number, {})
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
-        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier)
+        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced)
         versions = {first.version for first in forms.values()} or dict.fromkeys((books.version, books.newest))
         tasks.append(Task(issued, tuple(versions), forms))
     return tasks
 
 
 async def _issued(connection: Connection, contract: Contract, month: str) -> dict[str, dict[str, Preceding]]:
-    """Return the number and the day of issue of all invoices up to a month, by institution and month."""
+    """Return all invoices up to a month, by institution and month."""
     found: dict[str, dict[str, Preceding]] = {}
     for row in await connection.fetch(_ISSUED, month):
         day = row["issued_at"].astimezone(contract.zone).date()
-        found.setdefault(row["institution"], {})[row["month"]] = Preceding(row["number"], day)
+        found.setdefault(row["institution"], {})[row["month"]] = Preceding(row["number"], day, row["total"])
     return found
 
 

@@ -11,11 +11,11 @@ from decimal import Decimal
 from functools import partial
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import opposite, plain
-from services.contract.months import first_day, next_month
+from services.contract.money import add, opposite, plain, total
+from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
-from services.documents.model import Document, DocumentKind, DocumentLine, PoolShare, Preceding
+from services.documents.model import Document, DocumentKind, DocumentLine, LimitKind, PoolShare, Preceding, Spent
 from services.documents.quote import quote
 from services.documents.units import PIECE, unit_code
 from services.invoicing.kinds import kind_of
@@ -27,12 +27,16 @@ LINES_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month."""
+    """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
+
+    `invoiced` is what all institutions were invoiced up to its month.
+    """
 
     number: str
     day: date
     statement: Statement
     earlier: Mapping[str, Preceding]
+    invoiced: Decimal
 
 
 def document(contract: Contract, parties: Contract, issued: Issued) -> Document | list[Problem]:
@@ -72,8 +76,18 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         buyer=buyer,
         tax=buyer.tax,
         preceding=tuple(issued.earlier[month] for month in months),
+        last=issued.earlier.get(month_of(starts - timedelta(days=1))),
+        spent=_spent(contract, issued),
         lines=tuple(describe(number, line) for number, line in enumerate(statement.lines, start=1)),
     )
+
+
+def _spent(contract: Contract, issued: Issued) -> tuple[Spent, ...]:
+    """Return what was invoiced so far of the institution's budget, if it has one, and of the contract's ceiling."""
+    budget = contract.institutions[issued.statement.institution].budget
+    mine = add(issued.statement.total, total(each.total for each in issued.earlier.values()))
+    whole = Spent(LimitKind.CONTRACT, contract.ceiling, issued.invoiced)
+    return (whole,) if budget is None else (Spent(LimitKind.BUDGET, budget, mine), whole)
 
 
 def _turned(kind: DocumentKind) -> Callable[[Decimal], Decimal]:

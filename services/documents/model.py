@@ -28,10 +28,27 @@ class DocumentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preceding:
-    """An earlier invoice of the institution, whose month this one adjusts."""
+    """An earlier invoice of the institution; `total` is below zero of a credit note."""
 
     number: str
     issued: date
+    total: Decimal
+
+
+class LimitKind(StrEnum):
+    """What must not be exceeded."""
+
+    BUDGET = "budget"
+    CONTRACT = "contract"
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was invoiced up to the document's month, of a limit: the institution's budget, or the contract's ceiling."""
+
+    kind: LimitKind
+    limit: Decimal
+    spent: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +99,10 @@ class Totals:
 
 @dataclass(frozen=True)
 class Document:
-    """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`."""
+    """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
+
+    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before.
+    """
 
     number: str
     kind: DocumentKind
@@ -99,6 +119,8 @@ class Document:
     buyer: Buyer
     tax: Tax
     preceding: tuple[Preceding, ...]
+    last: Preceding | None
+    spent: tuple[Spent, ...]
     lines: tuple[DocumentLine, ...]
 
     @cached_property

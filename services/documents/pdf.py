@@ -13,11 +13,22 @@ from typing import Any
 
 import typst
 
-from services.contract.money import ONE, ZERO, add, quotient, total
+from services.contract.money import ONE, ZERO, add, opposite, quotient, total
 from services.contract.parties import Party, TaxCategory
-from services.documents.model import Document, DocumentKind, DocumentLine
+from services.documents.model import Document, DocumentKind, DocumentLine, Spent
 from services.documents.texts import exemption
-from services.documents.words import WORDS, amount, day, decimal_sign, month, price, quantity, title
+from services.documents.words import (
+    WORDS,
+    amount,
+    day,
+    decimal_sign,
+    month,
+    month_before,
+    percent,
+    price,
+    quantity,
+    title,
+)
 
 LINES_MAX = 500
 """Lines of more than this are not printed: nobody reads them, and a large month would take minutes."""
@@ -64,6 +75,8 @@ def _data(document: Document) -> dict[str, Any]:
         "awards": _shares(document, lambda line: f"{words['lot']} {line.award.partition('/')[0]} · {line.supplier}"),
         "departments": _departments(document),
         "of_which": [each for each in _of_which(document) if each[1]],
+        "so_far": words["so_far"].format(month(document.month, language)),
+        "spent": [_spent(document, each) for each in document.spent],
         "elsewhere": "" if has_lines else words["elsewhere"].format(quantity(Decimal(len(document.lines)), language)),
         "lines": [_line(document, line) for line in document.lines] if has_lines else [],
     }  # fmt: skip
@@ -86,7 +99,7 @@ def _facts(document: Document) -> Iterable[tuple[str, str]]:
     words = WORDS[language]
     yield words["issued"], day(document.issued, language)
     yield words["period"], month(document.month, language)
-    yield words["contract"], document.contract
+    yield words["framework"], document.contract
     yield words["buyer_reference"], buyer.buyer_reference
     yield words["order_reference"], buyer.order_reference
     yield words["accounting_cost"], buyer.accounting_cost
@@ -118,6 +131,16 @@ def _departments(document: Document) -> list[dict[str, Any]]:
     return _shares(document, lambda line: f"{line.department} · {line.department_name}" if line.department else direct)
 
 
+def _spent(document: Document, spent: Spent) -> dict[str, Any]:
+    language = document.buyer.language
+    part = quotient(spent.spent, spent.limit)
+    return {
+        "name": WORDS[language][spent.kind.value].format(amount(spent.limit, language)),
+        "amount": f"{amount(spent.spent, language)} · {percent(part, language)}",
+        "part": float(round(min(max(part, ZERO), ONE), 4)),
+    }
+
+
 def _of_which(document: Document) -> Iterable[tuple[str, str]]:
     language = document.buyer.language
     words = WORDS[language]
@@ -126,6 +149,9 @@ def _of_which(document: Document) -> Iterable[tuple[str, str]]:
         ("adjustments", [line.net for line in document.lines if line.month]),
     ):
         yield words[name], amount(total(chosen), language) if chosen else ""
+    if document.last:
+        before = document.last.total if document.kind is DocumentKind.INVOICE else opposite(document.last.total)
+        yield words["last"].format(month_before(document.month, language)), amount(before, language)
 
 
 def _line(document: Document, line: DocumentLine) -> dict[str, str]:

@@ -51,6 +51,10 @@ def test_json_says_all_that_the_invoice_says():
     assert found["totals"] == {"net": "9.56", "tax": "2.01", "payable": "11.57"}
     assert found["buyer"]["legal_name"] == "European Parliament"
     assert found["seller"]["iban"] == "BE71096123456769"
+    assert found["spent"] == [
+        {"of": "budget", "limit": "200", "spent": "9.56"},
+        {"of": "contract", "limit": "1000", "spent": "109.56"},
+    ]
     assert found["tax"] == {"category": "S", "percent": "21", "reason": ""}
     assert [each["quantity"] for each in found["lines"]] == ["150", "33.333333333333333333", "-3"]
     assert [each["item"] for each in found["lines"]] == ["vm", "traffic", "vm"]

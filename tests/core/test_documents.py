@@ -81,7 +81,7 @@ def test_less_than_nothing_is_a_credit_note_with_all_signs_turned():
 
 
 def test_a_line_says_whose_it_is_which_pool_and_which_month():
-    early = Preceding("SMALL-2016-000001", date(2016, 3, 11))
+    early = Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))
     found = made(
         [
             line("1", "0.06", institution="EC", department="DIGIT", pool="mail"),
@@ -90,13 +90,14 @@ def test_a_line_says_whose_it_is_which_pool_and_which_month():
         ],
         institution="EC",
         m2016_02=early,
-        m2016_01=Preceding("SMALL-2016-000000", date(2016, 2, 11)),
+        m2016_01=Preceding("SMALL-2016-000000", date(2016, 2, 11), D("12.30")),
     )
     shares = [each.pool and (each.pool.code, each.pool.key, each.pool.weight) for each in found.lines]
     assert shares == [("mail", "weights", "0.2"), ("desk", "equal", "1/3"), ("backup", "proportional", "")]
     assert [each.month for each in found.lines] == ["", "2016-02", ""]
     assert [each.accounting_cost for each in found.lines] == ["IT.DIGIT", "IT.DIGIT", ""]
     assert found.preceding == (early,), "only what is adjusted"
+    assert found.last == early, "the month before"
     assert (found.period_starts, found.period_ends, found.due) == (
         date(2016, 3, 1),
         date(2016, 3, 31),

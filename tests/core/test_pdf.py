@@ -2,16 +2,19 @@
 
 import io
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 
 import pypdf
 import pytest
 
 from services.contract.model import Contract
 from services.contract.parties import Language
-from services.documents.model import Document
+from services.documents.model import Document, Preceding
 from services.documents.pdf import LINES_MAX, as_pdf
 from tests.documents import line, made, renamed, small
 
+D = Decimal
 MONTH = [line("1234567.5", "12345.678", pool="mail"), line("-3", "-0.18", month="2016-02")]
 
 
@@ -67,6 +70,14 @@ def test_the_summary_adds_up_by_supplier_and_by_department():
     assert "Lot 1 · Alpha 20.00 Lot 2 · Beta consortium 15.00 Total 35.00" in summary
     assert "AGRI · Agriculture 20.00 DIGIT · Informatics 10.00 no department 5.00 Total 35.00" in summary
     assert "Exempt from VAT" in summary
+
+
+def test_the_summary_compares_with_the_month_before_and_with_limits():
+    early = Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))
+    summary, _ = pages(made([line("1", "100")], reading(Language.ENGLISH), m2016_02=early))
+    assert "February 2016, to compare 12.30" in summary
+    assert "Invoiced up to March 2016, without VAT of your budget of 200.00 112.30 · 56.2 %" in summary
+    assert "by all, of the contract's ceiling of 1,000.00 212.30 · 21.2 %" in summary
 
 
 def test_less_than_nothing_is_credited():

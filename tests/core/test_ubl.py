@@ -78,7 +78,7 @@ TAXES = {
 
 @pytest.mark.parametrize("name", HARD)
 def test_whatever_is_on_it_it_passes_the_rules(official: Rules, name: str):
-    document = made(HARD[name], m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11)))
+    document = made(HARD[name], m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30")))
     assert against(official, document) == []
 
 
@@ -139,7 +139,7 @@ def test_the_same_document_is_the_same_bytes():
 
 def test_accounts_find_what_they_book_by():
     xml = ubl(made([line("10", "0.6", institution="EC", department="DIGIT", pool="mail", month="2016-02")], institution="EC",
-                   m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11))))  # fmt: skip
+                   m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))))  # fmt: skip
     assert value(xml, "/*/cac:OrderReference/cbc:ID") == ["SC-EC-2016"]
     assert value(xml, "/*/cac:ContractDocumentReference/cbc:ID") == ["small"]
     assert value(xml, "/*/cac:BillingReference//cbc:ID") == ["SMALL-2016-000001"]
