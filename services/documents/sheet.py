@@ -15,7 +15,7 @@ from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
 from services.contract.money import HUNDRED, plain, quotient
-from services.documents.model import Document
+from services.documents.model import Document, DocumentKind
 from services.documents.rows import FIELDS, Field, Sort, Value, row
 from services.documents.texts import exemption, note
 
@@ -87,10 +87,11 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     at = len(head) + 1
     net = f"=SUM(Lines!{xl_range(1, _AMOUNT, len(document.lines), _AMOUNT)})"
     percent, rate = plain(document.tax.percent), plain(quotient(document.tax.percent, HUNDRED))
+    owed = "paid" if document.kind is DocumentKind.INVOICE else "credited"
     sums = [
         ("Net", net, totals.net),
         (f"VAT, {document.tax.category.value} {percent} %", f"=ROUND(B{at + 1}*{rate},2)", totals.tax),
-        ("To be paid", f"=B{at + 1}+B{at + 2}", totals.payable),
+        (f"To be {owed}", f"=B{at + 1}+B{at + 2}", totals.payable),
     ]  # fmt: skip
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])
