@@ -15,6 +15,7 @@ COMMANDS = {
     "keys": "keys:app",
     "statement": "month:statement_command",
     "close": "month:close_command",
+    "invoices": "invoices:app",
     "ceilings": "month:ceilings_command",
     "alerts": "month:alerts_command",
     "simulate": "simulate:simulate_command",

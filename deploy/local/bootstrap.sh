@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars.
+# Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars, and the official
+# rules that the tests check e-invoices with.
 # Says what it does, one line a step; does nothing and says nothing when all is there. Safe to run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 uv_version=0.13.9
-pom=deploy/local/kafka/pom.xml
 kafka=.cache/kafka-4.3.1
+rules=.cache/invoice-rules-2026.5
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 packages_updated=
@@ -17,22 +18,18 @@ key() { cat "$@" | cksum; }
 is_done() { [ -f "$1" ] && [ "$(<"$1")" = "$2" ]; }
 
 main() {
-    local python_key kafka_key
+    local python_key
     mkdir -p .cache
     exec 9>.cache/setup.lock
     if command -v flock >/dev/null; then flock 9; fi
     python_key=$(key uv.lock pyproject.toml)
-    kafka_key=$(key "$pom")
     if ! is_done .cache/python.key "$python_key" || [ ! -x .venv/bin/plafond ] || ! .venv/bin/python -c ''; then
         python_packages
         echo "$python_key" >.cache/python.key
     fi
     command -v "$java" >/dev/null || java_runtime
-    if ! is_done "$kafka/key" "$kafka_key" || [ ! -d "$kafka/libs" ]; then
-        java_runtime
-        kafka_jars
-        echo "$kafka_key" >"$kafka/key"
-    fi
+    jars "Kafka's jars" deploy/local/kafka/pom.xml "$kafka"
+    jars "the rules of e-invoices" deploy/local/rules/pom.xml "$rules"
 }
 
 python_packages() {
@@ -76,14 +73,17 @@ java_version() {
     echo "${version:-0}"
 }
 
-kafka_jars() {
-    local output
+jars() { # what a pom names, into a folder's libs
+    local what=$1 pom=$2 folder=$3 output
+    if is_done "$folder/key" "$(key "$pom")" && [ -d "$folder/libs" ]; then return; fi
+    java_runtime
     command -v mvn >/dev/null || system_packages maven
-    say "Kafka's jars by Maven into $kafka/libs"
-    rm -rf "$kafka"
+    say "$what by Maven into $folder/libs"
+    rm -rf "$folder"
     output=$(mvn --quiet --batch-mode -Dstyle.color=never --file "$pom" "$plugin:copy-dependencies" \
-        -DincludeScope=runtime "-DoutputDirectory=$PWD/$kafka/libs.new" </dev/null 2>&1) || fail "Maven failed: $output"
-    mv "$kafka/libs.new" "$kafka/libs"
+        -DincludeScope=runtime "-DoutputDirectory=$PWD/$folder/libs.new" </dev/null 2>&1) || fail "Maven failed: $output"
+    mv "$folder/libs.new" "$folder/libs"
+    key "$pom" >"$folder/key"
 }
 
 system_packages() { # the first of the named Debian packages that there is

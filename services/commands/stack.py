@@ -12,10 +12,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from services.commands.contract_file import contract_in
+from services.commands.invoices import exported_data, show_left_out
 from services.commands.month import show_ceilings, show_totals
 from services.contract_store import ContractError
+from services.documents.files import UnwritableError
 from services.invoicing.documents import ceiling_row, due
-from services.output import Column, JsonOption, console, errors, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, errors, fail, print_json, show
 from services.reasons import TEXTS, Reason
 from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
 from services.stack.local import SERVERS, LocalStack
@@ -107,14 +109,14 @@ def demo_command(
     try:
         with stages() as stage:
             outcome = run_demo(folder, stage)
-    except (StackError, OSError) as error:
+    except (StackError, UnwritableError, OSError) as error:
         fail(str(error), 3)
     seconds = time.monotonic() - began
     if as_json:
         _print_json(outcome, seconds)
     else:
         _print(outcome, seconds)
-    if any(each.breaches for each in outcome.findings):
+    if any(each.breaches for each in outcome.findings) or outcome.documents.left_out:
         raise typer.Exit(1)
 
 
@@ -191,6 +193,7 @@ def _print(outcome: Outcome, seconds: float) -> None:
     console.print()
     show_ceilings(outcome.contract, [each for each in outcome.standings if each.ceiling], as_json=False)
     _print_alerts(outcome)
+    _print_documents(outcome)
     broken = [each for each in outcome.findings if each.breaches]
     console.print()
     for each in broken:
@@ -218,6 +221,12 @@ def _print_alerts(outcome: Outcome) -> None:
     console.print(f"alerts: {said}", highlight=False)
 
 
+def _print_documents(outcome: Outcome) -> None:
+    made = counted(outcome.documents.files, "file")
+    console.print(f"invoices: {made} in {outcome.folder.resolve()}", highlight=False, soft_wrap=True)
+    show_left_out(outcome.documents)
+
+
 def _print_json(outcome: Outcome, seconds: float) -> None:
     print_json(
         {
@@ -228,6 +237,7 @@ def _print_json(outcome: Outcome, seconds: float) -> None:
             "totals": {e.statement.institution: due(outcome.contract, e.statement.total) for e in outcome.invoices},
             "ceilings": [ceiling_row(outcome.contract, each) for each in outcome.standings],
             "alerts": outcome.alerts,
+            "documents": exported_data(outcome.documents, outcome.folder.resolve()),
             "audit": {each.identity: list(each.breaches) for each in outcome.findings},
             "flow_seconds": round(outcome.flow_seconds, 3),
             "seconds": round(seconds, 3),

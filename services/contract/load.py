@@ -30,6 +30,7 @@ from services.contract.model import (
 )
 from services.contract.money import PRICE_DIGITS
 from services.contract.problems import Problem, one_of, show
+from services.contract.read_parties import REFERENCE_LENGTH, read_buyer, read_coordinator, read_party
 from services.contract.reading import COUNTRY_PATTERN, MONEY_MAX, Section
 from services.contract.tariff.tariffs import read_tariffs
 
@@ -79,7 +80,9 @@ def _read(document: Section) -> Contract:
     items = _rows(document, "items", lambda each, code: Item(code, _name(each), each.text("unit", at_most=32) or ""))
     lots = _rows(document, "lots", lambda each, code: Lot(code, _name(each), each.money("ceiling") or Decimal(0)))
     suppliers = _rows(
-        document, "suppliers", lambda each, code: Supplier(code, _name(each), each.country("country") or "")
+        document,
+        "suppliers",
+        lambda each, code: Supplier(code, _name(each), each.country("country") or "", read_party(each)),
     )
     providers = _rows(
         document, "providers", lambda each, code: Provider(code, _name(each), each.country("country") or "")
@@ -116,6 +119,7 @@ def _read(document: Section) -> Contract:
         equivalences=_rows(document, "equivalences", lambda each, _: _parts(each, items), at_least=0, key="item"),
         minimums=read_minimums(document, known, items, institutions, life),
         prepaid=read_prepaid(document, known, items, institutions, life),
+        coordinator=read_coordinator(document),
     )
     head.done()
     document.done()
@@ -252,8 +256,15 @@ def _parts(section: Section, items: Collection[str]) -> dict[str, Decimal]:
 def _institution(section: Section, code: str) -> Institution:
     if code == "pool":
         section.problem("code", "'pool'", 'another code: "pool/..." stands for the pools')
-    departments = _rows(section, "departments", lambda each, _: _name(each), at_least=0)
-    return Institution(code, _name(section), departments, section.money("budget", required=False))
+    found = _rows(section, "departments", _department, at_least=0)
+    departments = {each: name for each, (name, _) in found.items()}
+    buyer = read_buyer(section, {each: cost for each, (_, cost) in found.items() if cost})
+    return Institution(code, _name(section), departments, section.money("budget", required=False), buyer)
+
+
+def _department(section: Section, _code: str) -> tuple[str, str]:
+    """Read a department's name and the accounting cost that its lines bear on an invoice, if it has one."""
+    return _name(section), section.text("accounting_cost", required=False, at_most=REFERENCE_LENGTH) or ""
 
 
 def _pool(section: Section, code: str, subjects: Collection[str]) -> Pool:

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from services.contract.commitments import Minimum, Prepaid
 from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.months import first_day, midnight, month_at, month_of, months_between, next_month
+from services.contract.parties import Buyer, Coordinator, Party
 from services.contract.price import Price, Rate
 from services.contract.tariff.percentage import Rounds
 
@@ -71,6 +72,7 @@ class Supplier:
     code: str
     name: str
     country: str
+    party: Party | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ class Institution:
     name: str
     departments: Mapping[str, str]
     budget: Decimal | None
+    buyer: Buyer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ class Contract:
     first month it is for, how much of the currency one unit of the contract's buys; `equivalences`, of which quantities
     of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
     by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
-    beyond single prices. `closed_pools` has the pools as they were when months were closed, by month.
+    beyond single prices. `closed_pools` has the pools as they were when months were closed, by month. `coordinator` is
+    who charges the institutions, where the file says so.
     """
 
     code: str
@@ -180,6 +184,7 @@ class Contract:
     equivalences: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     minimums: tuple[Minimum, ...] = ()
     prepaid: tuple[Prepaid, ...] = ()
+    coordinator: Coordinator | None = None
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
     closed_pools: Mapping[str, Mapping[str, Pool]] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import asyncpg
 from services import contract_store
 from services.audit.run import HOPS, Finding, audit
 from services.contract.model import Contract
+from services.documents.export import Exported, export_month
 from services.ingest.events import UsageEvent
 from services.ingest.push import Pushed, avro_event, cloud_event, into_kafka, over_http
 from services.invoicing.ceilings import Standing
@@ -39,7 +40,7 @@ Stage = Callable[[str, int | None], Callable[[int], None]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demo came to.
+    """What the demo came to; `documents` lie in `folder`.
 
     `refused_at_door` counts, by reason, events that the gateway would not take; `flow_seconds` is from the first
     message to the last posting.
@@ -54,6 +55,8 @@ class Outcome:
     standings: list[Standing]
     alerts: int
     findings: list[Finding]
+    documents: Exported
+    folder: Path
 
 
 def run_demo(folder: Path, stage: Stage) -> Outcome:
@@ -138,6 +141,10 @@ async def _finish(plafond: Plafond, refused_at_door: dict[str, int], flow_second
         done = stage("auditing", None)
         findings = await audit(connection, plafond.addresses.kafka, 30)
         done(1)
+        done = stage("writing the invoices", None)
+        folder = plafond.stack.folder / "invoices"
+        documents = await export_month(connection, MONTH, folder)
+        done(1)
         return Outcome(
             stored.contract,
             refused_at_door,
@@ -148,6 +155,8 @@ async def _finish(plafond: Plafond, refused_at_door: dict[str, int], flow_second
             await ceilings_of(connection, stored.contract),
             await connection.fetchval("select count(*) from invoicing.alert"),
             findings,
+            documents,
+            folder,
         )
     finally:
         await connection.close()

@@ -12,8 +12,8 @@ CONTRACT = [
     for path in sorted((ROOT / "services" / "contract").rglob("*.py"))
 ]
 DECISIONS = [
-    "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter", "services.invoicing.settle",
-    "services.invoicing.ceilings", "services.invoicing.statement",
+    "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter",
+    "services.invoicing.settle", "services.invoicing.ceilings", "services.invoicing.statement", "services.documents.make",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]
 _PROGRAM = """

@@ -4,6 +4,7 @@ The tests of this file share one running stack and build on each other's usage, 
 """
 
 import asyncio
+import hashlib
 import json
 import random
 from decimal import Decimal
@@ -14,8 +15,10 @@ import pytest
 
 from services.avro import codec
 from services.contract.model import payer
+from services.documents.files import FORMS
 from services.kafka import ALERTS, raw_topic
 from tests.pipeline import Pipeline, event
+from tests.rules import rules
 
 MARCH = "2016-03"
 
@@ -313,6 +316,7 @@ async def test_the_books_refuse_to_be_changed(pipeline: Pipeline):
         "invoicing.entry",
         "invoicing.invoice",
         "invoicing.invoice_line",
+        "invoicing.document",
     ):
         for statement in (f"delete from {table}", f"truncate {table} cascade"):
             with pytest.raises(Exception, match="append-only"):
@@ -352,6 +356,63 @@ async def test_the_books_refuse_what_belongs_to_nothing(pipeline: Pipeline):
         """)
     with pytest.raises(Exception, match="append-only"):
         await pipeline.fetch("update invoicing.month set month = '2016-04' where month = '2016-03'")
+
+
+async def test_a_closed_month_is_exported_once_and_for_all(pipeline: Pipeline, tmp_path: Path):
+    words = ["invoices", "export", "--month", MARCH, "--out"]
+    assert "2016-06 is not closed" in pipeline.command(*words[:3], "2016-06", "--out", str(tmp_path / "x"), status=1)
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert "can't be written" in pipeline.command(*words, str(blocked), status=2)
+    assert await pipeline.fetch("select from invoicing.document") == []
+
+    told = pipeline.command(*words, str(tmp_path / "one"), status=1)
+    assert "EDA: institutions[EDA].party: found nothing; wanted a table [institutions.party]" in " ".join(told.split())
+    invoices = {each.statement.institution: each for each in await pipeline.statements(MARCH)}
+    first = files(tmp_path / "one")
+    numbers = {f"{code}/{invoices[code].number}.{form}" for code in ("EC", "EP") for form in FORMS}
+    assert first.keys() == numbers | {f"suppliers/{award}.csv" for award in ("1/ALPHA", "2/ALPHA", "2/BETA")}
+    for code in ("EC", "EP"):
+        assert rules().findings(first[f"{code}/{invoices[code].number}.xml"]) == []
+        data = json.loads(first[f"{code}/{invoices[code].number}.json"])
+        assert Decimal(data["totals"]["net"]) == invoices[code].statement.total
+    kept = {row["sha256"] for row in await pipeline.fetch("select sha256 from invoicing.document")}
+    assert kept == {hashlib.sha256(text).digest() for text in first.values()}
+
+    await mend(pipeline, tmp_path)
+    again = pipeline.json(*words, str(tmp_path / "two"))
+    assert {name: text for name, text in files(tmp_path / "two").items() if not name.startswith("EDA/")} == first
+    assert [(each["institution"], len(each["sha256"])) for each in again["invoices"]] == [
+        ("EC", len(FORMS)),
+        ("EDA", len(FORMS)),
+        ("EP", len(FORMS)),
+    ]
+
+    await pipeline.fetch("alter table invoicing.document disable trigger append_only")
+    await pipeline.fetch("update invoicing.document set sha256 = sha256(sha256) where form = 'csv' and name = '2/BETA'")
+    told = pipeline.command(*words, str(tmp_path / "three"), status=1)
+    assert "2/BETA.csv: found other bytes" in told
+    assert files(tmp_path / "three").keys() == files(tmp_path / "two").keys() - {"suppliers/2/BETA.csv"}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+async def mend(pipeline: Pipeline, folder: Path) -> None:
+    """Apply a version of the contract that names the Defence Agency as it is invoiced."""
+    (row,) = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    name = 'name = "European Defence Agency"\n'
+    party = """[institutions.party]
+legal_name = "European Defence Agency"
+address = { street = "Rue de l'Exemple 4", postal_code = "1050", city = "Brussels", country = "BE" }
+endpoint = { scheme = "0088", id = "9520000000042" }
+buyer_reference = "EDA"
+tax = { category = "E", certificate = "15.10-EDA", valid_from = 2016-01-01 }
+"""
+    mended = folder / "mended.toml"
+    mended.write_text(row["file"].replace(name, name + party), "utf-8")
+    pipeline.command("contract", "apply", str(mended))
 
 
 async def test_metrics_and_probes_tell_the_truth(pipeline: Pipeline):

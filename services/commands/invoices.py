@@ -1,0 +1,123 @@
+"""plafond invoices: the documents of a closed month."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.commands.servers import DatabaseOption, on_database
+from services.contract.money import total
+from services.contract.months import first_day
+from services.documents.export import Exported, ExportError, export_month
+from services.documents.files import UnwritableError
+from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
+from services.postgres import Connection
+
+app = typer.Typer(help="Write the documents of a closed month.", no_args_is_help=True, rich_markup_mode="markdown")
+
+COLUMNS = [
+    Column("number", "number", whole=True), Column("document", "document", whole=True),
+    Column("institution", "institution", whole=True), Column("name", "name", cut=True),
+    Column("lines", "lines", right=True), Column("total", "total", right=True), Column("state", "", whole=True),
+]  # fmt: skip
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `export` a command of its own while it is the only one."""
+
+
+@app.command("export")
+def export_command(
+    month: Annotated[str, typer.Option(help="The month, like 2016-03; it must be closed.")],
+    out: Annotated[Path, typer.Option(help="The folder to write into.")],
+    database_url: DatabaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Write every invoice of a month, and what each supplier is expected to invoice.
+
+    Into `OUT/<institution>/<number>` as .xml (UBL, EN 16931 and Peppol BIS), .pdf, .csv, .xlsx and .json, and into
+    `OUT/suppliers/<award>.csv`. What was exported before comes to the same bytes. An institution whose invoice lacks
+    something is named with what it lacks, the others go on, and the exit status is 1.
+
+    Example: `plafond invoices export --month 2016-03 --out invoices`
+    """
+    try:
+        first_day(month)
+    except ValueError as error:
+        fail(str(error), 2)
+
+    async def work(connection: Connection) -> Exported:
+        return await export_month(connection, month, out)
+
+    try:
+        exported = on_database(database_url, work)
+    except ExportError as error:
+        fail(str(error))
+    except UnwritableError as error:
+        fail(str(error), 2)
+    if as_json:
+        print_json(exported_data(exported, out))
+    else:
+        _show(exported, month, out)
+    if exported.left_out:
+        raise typer.Exit(1)
+
+
+def exported_data(exported: Exported, out: Path) -> dict[str, Any]:
+    """Return what an export came to as plain data."""
+    documents = {each.number: each.document.value for each in exported.invoices}
+    return {
+        "out": str(out),
+        "files": exported.files,
+        "invoices": [
+            {
+                "number": each.number,
+                "document": documents[each.number],
+                "institution": each.institution,
+                "sha256": {form: digest.hex() for form, digest in each.made.items()},
+                "problems": each.problems,
+            }
+            for each in exported.results
+        ],
+        "suppliers": [
+            {"award": each.number, "sha256": {form: digest.hex() for form, digest in each.made.items()},
+             "problems": each.problems}
+            for each in exported.suppliers
+        ],
+    }  # fmt: skip
+
+
+def _show(exported: Exported, month: str, out: Path) -> None:
+    contract = exported.contract
+    rows = [
+        {
+            "number": invoice.number,
+            "document": invoice.document,
+            "institution": result.institution,
+            "name": contract.institutions[result.institution].name,
+            "lines": len(invoice.statement.lines),
+            "total": euros(invoice.statement.total),
+            "state": "left out" if result.problems else "",
+        }
+        for invoice, result in zip(exported.invoices, exported.results, strict=True)
+    ]
+    show(rows, COLUMNS, title=f"Documents of {month}")
+    whole = total(each.statement.total for each in exported.invoices)
+    console.print(f"{counted(len(rows), 'institution')}, {euros(whole)} {contract.currency} without VAT",
+                  style="bold", highlight=False)  # fmt: skip
+    console.print(f"wrote {counted(exported.files, 'file')} to {out}", highlight=False, soft_wrap=True)
+    show_left_out(exported)
+
+
+def show_left_out(exported: Exported) -> None:
+    """Say on standard error what was not written, and why."""
+    for each in exported.left_out:
+        for problem in each.problems:
+            errors.print(
+                f"{each.institution or each.number}: {problem}",
+                style="red",
+                highlight=False,
+                soft_wrap=True,
+                markup=False,
+            )

@@ -1,0 +1,111 @@
+"""The files of one invoice: made, compared with what was exported before, and written.
+
+Law: a file is written whole or not at all, and only where it is what was exported the first time, to the byte.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from services.contract.model import Contract
+from services.documents.data import as_csv, as_json
+from services.documents.make import Issued, document
+from services.documents.model import Document
+from services.documents.pdf import as_pdf
+from services.documents.sheet import as_xlsx
+from services.documents.ubl import ubl
+
+FORMS: Mapping[str, Callable[[Document], bytes]] = {
+    "xml": ubl,
+    "pdf": as_pdf,
+    "csv": as_csv,
+    "xlsx": as_xlsx,
+    "json": as_json,
+}
+"""How a document is written, by the ending of the file's name."""
+
+
+class UnwritableError(Exception):
+    """A file can't be written; the message says which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was exported first: its SHA-256, when, and the contract version that said who is who."""
+
+    sha256: bytes
+    version: int
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The contract that a month was closed under, and by version those that may say who is who."""
+
+    closed: Contract
+    parties: Mapping[int, Contract]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An invoice to export; `versions` are tried in turn for who is who, until nothing is lacking."""
+
+    issued: Issued
+    versions: tuple[int, ...]
+    recorded: Mapping[str, Recorded]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of an invoice: the SHA-256 of its files by form, or why there are none."""
+
+    number: str
+    institution: str
+    version: int
+    made: Mapping[str, bytes]
+    problems: tuple[str, ...] = ()
+
+
+def export_invoice(names: Names, task: Task, out: Path) -> Result:
+    """Write an invoice's files into its institution's folder; raises UnwritableError where one can't be written."""
+    number, institution = task.issued.number, task.issued.statement.institution
+    problems: list[str] = []
+    for version in task.versions:
+        made = document(names.closed, names.parties[version], task.issued)
+        if isinstance(made, Document):
+            texts = {form: write(made) for form, write in FORMS.items()}
+            found, differing = compare(number, texts, task.recorded)
+            if differing:
+                return Result(number, institution, version, {}, tuple(differing))
+            for form, text in texts.items():
+                write_whole(out / institution / f"{number}.{form}", text)
+            return Result(number, institution, version, found)
+        problems = [str(each) for each in made]
+    return Result(number, institution, task.versions[-1], {}, tuple(problems))
+
+
+def compare(
+    name: str, texts: Mapping[str, bytes], recorded: Mapping[str, Recorded]
+) -> tuple[dict[str, bytes], list[str]]:
+    """Return the SHA-256 of files by form, and what is said of those that are not as they were exported first."""
+    found = {form: sha256(text).digest() for form, text in texts.items()}
+    differing = [
+        f"{name}.{form}: found other bytes (SHA-256 {found[form].hex()}); wanted those that were exported on "
+        f"{first.made_at.date()} (SHA-256 {first.sha256.hex()})"
+        for form, first in recorded.items()
+        if form in found and found[form] != first.sha256
+    ]
+    return found, differing
+
+
+def write_whole(path: Path, text: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it; raises UnwritableError where it can't be written."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(text)
+        part.replace(path)
+    except OSError as error:
+        raise UnwritableError(f"{path}: can't be written: {error.strerror or error}") from error

@@ -1,0 +1,187 @@
+"""A document as a PDF that a person reads: one page that sums up, then the lines.
+
+Law: the same document gives the same bytes: no clock, no font of the machine. Every text goes to the template as data,
+so nothing that a contract names is ever read as markup. Quantities and prices are rounded for reading, amounts are not.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from services.contract.money import ONE, ZERO, add, opposite, quotient, total
+from services.contract.parties import Party, TaxCategory
+from services.documents.model import Document, DocumentKind, DocumentLine, Spent
+from services.documents.texts import exemption
+from services.documents.words import (
+    WORDS,
+    amount,
+    day,
+    decimal_sign,
+    month,
+    month_before,
+    percent,
+    price,
+    quantity,
+    title,
+)
+
+LINES_MAX = 500
+"""Lines of more than this are not printed: nobody reads them, and a large month would take minutes."""
+_TEMPLATE = Path(__file__).with_name("invoice.typ")
+
+
+def as_pdf(document: Document) -> bytes:
+    """Print a document."""
+    made: bytes | None = typst.compile(
+        _TEMPLATE,
+        sys_inputs={"data": json.dumps(_data(document))},
+        ignore_system_fonts=True,
+        timestamp=datetime.combine(document.issued, time(), UTC),
+        pdf_tags=False,
+    )
+    assert made is not None, "one output without a path is returned"
+    return made
+
+
+def _data(document: Document) -> dict[str, Any]:
+    language = document.buyer.language
+    words, totals, tax = WORDS[language], document.totals, document.tax
+    is_invoice = document.kind is DocumentKind.INVOICE
+    has_lines = len(document.lines) <= LINES_MAX
+    has_vat_id = tax.category is not TaxCategory.OUTSIDE
+    return {
+        "language": language.value,
+        "words": words,
+        "title": title(document.kind, language),
+        "number": document.number,
+        "seller": _party(document.seller.party, has_vat_id=has_vat_id),
+        "buyer": _party(document.buyer.party, has_vat_id=has_vat_id),
+        "facts": [each for each in _facts(document) if each[1]],
+        "to_pay": words["payable" if is_invoice else "credited"],
+        "due": words["due"].format(day(document.due, language)) if document.due else "",
+        "payable": amount(totals.payable, language),
+        "currency": document.currency,
+        "net": amount(totals.net, language),
+        "sums": [
+            (words["net"], amount(totals.net, language)),
+            (f"{words['vat']} {quantity(tax.percent, language)} %", amount(totals.tax, language)),
+        ],
+        "reason": exemption(tax, language),
+        "awards": _shares(document, lambda line: f"{words['lot']} {line.award.partition('/')[0]} · {line.supplier}"),
+        "departments": _departments(document),
+        "of_which": [each for each in _of_which(document) if each[1]],
+        "so_far": words["so_far"].format(month(document.month, language)),
+        "spent": [_spent(document, each) for each in document.spent],
+        "elsewhere": "" if has_lines else words["elsewhere"].format(quantity(Decimal(len(document.lines)), language)),
+        "lines": [_line(document, line) for line in document.lines] if has_lines else [],
+    }  # fmt: skip
+
+
+def _party(party: Party, *, has_vat_id: bool) -> dict[str, Any]:
+    assert party.address is not None, "nothing is lacking"
+    address = party.address
+    town = " ".join(filter(None, (address.postal_code, address.city)))
+    lines = [address.street, address.extra, f"{town}, {address.country}"]
+    return {
+        "name": party.legal_name,
+        "address": [each for each in lines if each],
+        "vat_id": party.vat_id if has_vat_id else "",
+    }
+
+
+def _facts(document: Document) -> Iterable[tuple[str, str]]:
+    language, buyer = document.buyer.language, document.buyer
+    words = WORDS[language]
+    yield words["issued"], day(document.issued, language)
+    yield words["period"], month(document.month, language)
+    yield words["framework"], document.contract
+    yield words["buyer_reference"], buyer.buyer_reference
+    yield words["order_reference"], buyer.order_reference
+    yield words["accounting_cost"], buyer.accounting_cost
+    yield words["adjusts"], ", ".join(each.number for each in document.preceding)
+    yield words["account"], document.seller.iban if document.kind is DocumentKind.INVOICE else ""
+
+
+def _shares(document: Document, name: Callable[[DocumentLine], str]) -> list[dict[str, Any]]:
+    """Return what lines of one name come to, the largest first, each with its part of the largest for a bar."""
+    sums: dict[str, Decimal] = {}
+    for line in document.lines:
+        sums[name(line)] = add(sums.get(name(line), ZERO), line.net)
+    largest = max(sums.values())
+    return [
+        {
+            "name": each,
+            "amount": amount(came_to, document.buyer.language),
+            "part": float(round(quotient(came_to, largest), 4)) if came_to > 0 else 0,
+        }
+        for each, came_to in sorted(sums.items(), key=lambda share: (-share[1], share[0]))
+    ]
+
+
+def _departments(document: Document) -> list[dict[str, Any]]:
+    """Return what each department came to; nothing where the institution has none."""
+    if not any(line.department for line in document.lines):
+        return []
+    direct = WORDS[document.buyer.language]["direct"]
+    return _shares(document, lambda line: f"{line.department} · {line.department_name}" if line.department else direct)
+
+
+def _spent(document: Document, spent: Spent) -> dict[str, Any]:
+    language = document.buyer.language
+    part = quotient(spent.spent, spent.limit)
+    return {
+        "name": WORDS[language][spent.kind.value].format(amount(spent.limit, language)),
+        "amount": f"{amount(spent.spent, language)} · {percent(part, language)}",
+        "part": float(round(min(max(part, ZERO), ONE), 4)),
+    }
+
+
+def _of_which(document: Document) -> Iterable[tuple[str, str]]:
+    language = document.buyer.language
+    words = WORDS[language]
+    for name, chosen in (
+        ("pools", [line.net for line in document.lines if line.pool]),
+        ("adjustments", [line.net for line in document.lines if line.month]),
+    ):
+        yield words[name], amount(total(chosen), language) if chosen else ""
+    if document.last:
+        before = document.last.total if document.kind is DocumentKind.INVOICE else opposite(document.last.total)
+        yield words["last"].format(month_before(document.month, language)), amount(before, language)
+
+
+def _line(document: Document, line: DocumentLine) -> dict[str, str]:
+    language, quoted = document.buyer.language, line.quote
+    per = "" if quoted.base == ONE else f" / {quantity(quoted.base, language)}"
+    return {
+        "number": str(line.number),
+        "item": line.name,
+        "note": " · ".join(_note(document, line)),
+        "whose": _whose(document, line),
+        "quantity": quantity(quoted.quantity, language),
+        "unit": "" if quoted.is_lump else line.unit,
+        "price": f"{price(quoted.price, language)}{per}",
+        "amount": amount(line.net, language),
+    }
+
+
+def _note(document: Document, line: DocumentLine) -> Iterable[str]:
+    yield line.award
+    if line.month:
+        language = document.buyer.language
+        yield WORDS[language]["of_month"].format(month(line.month, language))
+    yield from [line.accounting_cost] if line.accounting_cost else []
+
+
+def _whose(document: Document, line: DocumentLine) -> str:
+    words = WORDS[document.buyer.language]
+    parts = [line.department] if line.department else []
+    if line.pool:
+        weight = line.pool.weight.replace(".", decimal_sign(document.buyer.language))
+        key = " ".join(filter(None, (words[line.pool.key], weight)))
+        parts.append(f"{words['pool']} {line.pool.name} ({key})")
+    return ", ".join(parts)

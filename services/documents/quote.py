@@ -1,0 +1,43 @@
+"""A line's quantity and unit price, from what it came to.
+
+Law: quantity x price / base is the line's net amount within 0.01 (EN 16931 tolerates 0.02); no price is negative. The
+price is what was paid for a unit: the tariff's own where one price held, the average where tiers or shares did.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, quotient, round_half_up, subtract
+
+TOLERANCE = Decimal("0.01")
+_DIGITS_MIN = 6
+_DIGITS_BEYOND = 4
+"""So many more decimals than the power of ten of the quantity bring the product within 0.001."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """`quantity` at `price` for `base` units; `is_lump` where no unit was sold at a price, so one piece is invoiced."""
+
+    quantity: Decimal
+    price: Decimal
+    base: Decimal
+    is_lump: bool = False
+
+
+def quote(quantity: Decimal, exact: Decimal, net: Decimal) -> Quote:
+    """Return how a line is priced: of its quantity, the unrounded amount and the amount due, rounded from that."""
+    if exact and (not quantity or (quantity < 0) != (exact < 0)):
+        return Quote(ONE.copy_sign(exact), abs(net), ONE, is_lump=True)
+    price = _unit_price(quantity, exact) if quantity else ZERO
+    if abs(subtract(multiply(quantity, price), net)) <= TOLERANCE:
+        return Quote(quantity, price, ONE)
+    return Quote(quantity, net.copy_abs(), quantity.copy_abs())
+
+
+def _unit_price(quantity: Decimal, exact: Decimal) -> Decimal:
+    ratio = quotient(exact, quantity)
+    price = round_half_up(ratio, PRICE_DIGITS)
+    if multiply(price, quantity) == exact:
+        return price
+    return round_half_up(ratio, max(_DIGITS_MIN, quantity.adjusted() + _DIGITS_BEYOND))

@@ -1,0 +1,67 @@
+"""The words of an invoice in the language of who reads it."""
+
+from services.contract.parties import Language, Tax, TaxCategory
+from services.documents.model import Document
+
+_NOTE = {
+    Language.ENGLISH: "Charges for {month} under the framework contract {contract}: {name}",
+    Language.FRENCH: "Montants dus pour {month} au titre du contrat-cadre {contract} : {name}",
+    Language.GERMAN: "Entgelte für {month} aus dem Rahmenvertrag {contract}: {name}",
+}
+_EXEMPT = {
+    Language.ENGLISH: "Exempt from VAT: Article 151(1)(aa) of Directive 2006/112/EC, Protocol 7; certificate {}",
+    Language.FRENCH: (
+        "Exonération de TVA : article 151, paragraphe 1, point aa), de la directive 2006/112/CE, protocole n° 7 ; "
+        "certificat {}"
+    ),
+    Language.GERMAN: (
+        "Steuerbefreit: Artikel 151 Absatz 1 Buchstabe aa der Richtlinie 2006/112/EG, Protokoll Nr. 7; Bescheinigung {}"
+    ),
+}
+_REVERSE_CHARGE = {
+    Language.ENGLISH: "Reverse charge",
+    Language.FRENCH: "Autoliquidation",
+    Language.GERMAN: "Steuerschuldnerschaft des Leistungsempfängers",
+}
+_OUTSIDE = {
+    Language.ENGLISH: "Not subject to VAT",
+    Language.FRENCH: "Hors du champ d'application de la TVA",
+    Language.GERMAN: "Nicht steuerbar",
+}
+_TERMS = {
+    Language.ENGLISH: "Payable by {due}",
+    Language.FRENCH: "Payable au plus tard le {due}",
+    Language.GERMAN: "Zahlbar bis {due}",
+}
+_FROM, _UNTIL = (
+    {Language.ENGLISH: "from", Language.FRENCH: "du", Language.GERMAN: "vom"},
+    {Language.ENGLISH: "to", Language.FRENCH: "au", Language.GERMAN: "bis"},
+)
+
+
+def note(document: Document) -> str:
+    """Say what a document is about."""
+    form = _NOTE[document.buyer.language]
+    return form.format(month=document.month, contract=document.contract, name=document.contract_name)
+
+
+def payment_terms(document: Document) -> str:
+    """Say until when it is to be paid; empty of a credit note."""
+    return _TERMS[document.buyer.language].format(due=document.due.isoformat()) if document.due else ""
+
+
+def exemption(tax: Tax, language: Language) -> str:
+    """Say why no VAT is due; empty where it is."""
+    if tax.category is TaxCategory.STANDARD:
+        return ""
+    if tax.reason:
+        return tax.reason
+    if tax.category is TaxCategory.EXEMPT:
+        return _EXEMPT[language].format(_certificate(tax, language))
+    return (_REVERSE_CHARGE if tax.category is TaxCategory.REVERSE_CHARGE else _OUTSIDE)[language]
+
+
+def _certificate(tax: Tax, language: Language) -> str:
+    valid = [f"{_FROM[language]} {tax.valid_from}"] if tax.valid_from else []
+    valid += [f"{_UNTIL[language]} {tax.valid_until}"] if tax.valid_until else []
+    return f"{tax.certificate} ({' '.join(valid)})" if valid else tax.certificate

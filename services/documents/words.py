@@ -1,0 +1,115 @@
+"""The words of a printed invoice, and its numbers and dates, in the language of who reads it."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+
+from babel.dates import format_date
+from babel.numbers import format_decimal, format_percent, get_decimal_symbol
+
+from services.contract.money import round_half_up
+from services.contract.months import first_day, month_of
+from services.contract.parties import Language
+from services.documents.model import DocumentKind
+
+LOCALES = {Language.ENGLISH: "en_GB", Language.FRENCH: "fr_FR", Language.GERMAN: "de_DE"}
+QUANTITY_DIGITS, PRICE_DIGITS = 3, 6
+
+_ENGLISH = {
+    "invoice": "Invoice", "credit note": "Credit note", "from": "From", "to": "To", "vat_id": "VAT id",
+    "issued": "Issued", "period": "Period", "framework": "Framework contract", "buyer_reference": "Your reference",
+    "order_reference": "Your order", "accounting_cost": "Accounting cost", "adjusts": "Adjusts", "account": "Account",
+    "payable": "To be paid", "credited": "To be credited", "due": "by {}", "net": "Net", "vat": "VAT",
+    "by_award": "By supplier and lot", "by_department": "By department", "direct": "no department",
+    "pools": "of which shares of pools", "adjustments": "of which adjustments of earlier months", "lines": "Lines",
+    "line": "No.", "item": "Item", "whose": "For", "quantity": "Quantity", "price": "Unit price", "amount": "Amount",
+    "pool": "pool", "lot": "Lot", "total": "Total", "page": "Page", "of_month": "used in {}",
+    "last": "{}, to compare", "so_far": "Invoiced up to {}, without VAT", "budget": "of your budget of {}",
+    "contract": "by all, of the contract's ceiling of {}",
+    "elsewhere": "All {} lines are in the workbook and the CSV file of this number.",
+    "weights": "fixed weights", "equal": "equal parts", "proportional": "in proportion to direct use",
+}  # fmt: skip
+_FRENCH = {
+    "invoice": "Facture", "credit note": "Note de crédit", "from": "De", "to": "À", "vat_id": "N° TVA",
+    "issued": "Émise le", "period": "Période", "framework": "Contrat-cadre", "buyer_reference": "Votre référence",
+    "order_reference": "Votre commande", "accounting_cost": "Imputation comptable", "adjusts": "Rectifie",
+    "account": "Compte", "payable": "À payer", "credited": "À créditer", "due": "au plus tard le {}", "net": "Hors TVA",
+    "vat": "TVA", "by_award": "Par fournisseur et lot", "by_department": "Par service", "direct": "sans service",
+    "pools": "dont parts de services communs", "adjustments": "dont régularisations de mois antérieurs",
+    "lines": "Lignes", "line": "N°", "item": "Article", "whose": "Pour", "quantity": "Quantité",
+    "price": "Prix unitaire", "amount": "Montant", "pool": "service commun", "lot": "Lot", "total": "Total",
+    "page": "Page", "of_month": "utilisé en {}",
+    "last": "{}, pour comparaison", "so_far": "Facturé jusqu'en {}, hors TVA", "budget": "sur votre budget de {}",
+    "contract": "à tous, sur le plafond du contrat de {}",
+    "elsewhere": "Les {} lignes figurent toutes dans le classeur et le fichier CSV de ce numéro.",
+    "weights": "pondération fixe", "equal": "parts égales", "proportional": "au prorata de l'usage direct",
+}  # fmt: skip
+_GERMAN = {
+    "invoice": "Rechnung", "credit note": "Gutschrift", "from": "Von", "to": "An", "vat_id": "USt-IdNr.",
+    "issued": "Ausgestellt am", "period": "Zeitraum", "framework": "Rahmenvertrag", "buyer_reference": "Ihr Zeichen",
+    "order_reference": "Ihre Bestellung", "accounting_cost": "Kontierung", "adjusts": "Berichtigt", "account": "Konto",
+    "payable": "Zu zahlen", "credited": "Gutzuschreiben", "due": "bis {}", "net": "Netto", "vat": "USt.",
+    "by_award": "Nach Auftragnehmer und Los", "by_department": "Nach Dienststelle", "direct": "ohne Dienststelle",
+    "pools": "davon Anteile an Gemeinschaftsdiensten", "adjustments": "davon Berichtigungen früherer Monate",
+    "lines": "Positionen", "line": "Nr.", "item": "Artikel", "whose": "Für", "quantity": "Menge",
+    "price": "Einzelpreis", "amount": "Betrag", "pool": "Gemeinschaftsdienst", "lot": "Los", "total": "Summe",
+    "page": "Seite", "of_month": "genutzt im {}",
+    "last": "{}, zum Vergleich", "so_far": "Berechnet bis {}, ohne USt.", "budget": "von Ihrem Budget von {}",
+    "contract": "allen zusammen, von der Obergrenze des Vertrags von {}",
+    "elsewhere": "Alle {} Positionen stehen in der Arbeitsmappe und der CSV-Datei dieser Nummer.",
+    "weights": "feste Gewichte", "equal": "gleiche Teile", "proportional": "im Verhältnis der eigenen Nutzung",
+}  # fmt: skip
+WORDS: Mapping[Language, Mapping[str, str]] = {
+    Language.ENGLISH: _ENGLISH,
+    Language.FRENCH: _FRENCH,
+    Language.GERMAN: _GERMAN,
+}
+
+
+def amount(number: Decimal, language: Language) -> str:
+    """Write an amount that is due."""
+    return format_decimal(number, "#,##0.00;-#,##0.00", locale=LOCALES[language])
+
+
+def quantity(number: Decimal, language: Language) -> str:
+    """Write a quantity, rounded for people to read."""
+    return _number(round_half_up(number, QUANTITY_DIGITS), language)
+
+
+def price(number: Decimal, language: Language) -> str:
+    """Write a unit price, rounded for people to read."""
+    return _number(round_half_up(number, PRICE_DIGITS), language)
+
+
+def decimal_sign(language: Language) -> str:
+    """Return what stands before a number's decimals."""
+    return get_decimal_symbol(LOCALES[language])
+
+
+def day(value: date, language: Language) -> str:
+    """Write a date in full."""
+    return format_date(value, "long", locale=LOCALES[language])
+
+
+def month(value: str, language: Language) -> str:
+    """Write a month in full."""
+    return format_date(first_day(value), "MMMM y", locale=LOCALES[language])
+
+
+def month_before(value: str, language: Language) -> str:
+    """Write the month before another in full."""
+    return month(month_of(first_day(value) - timedelta(days=1)), language)
+
+
+def percent(part: Decimal, language: Language) -> str:
+    """Write a part as a percentage with one decimal."""
+    return format_percent(round_half_up(part, 3), "#,##0.0 %", locale=LOCALES[language])
+
+
+def title(kind: DocumentKind, language: Language) -> str:
+    """Return what a document is called."""
+    return WORDS[language][kind.value]
+
+
+def _number(number: Decimal, language: Language) -> str:
+    return format_decimal(number, "#,##0.############", locale=LOCALES[language], decimal_quantization=False)

@@ -1,0 +1,107 @@
+"""A printed invoice says what the document says, in the reader's language, and takes no text for markup."""
+
+import io
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pypdf
+import pytest
+
+from services.contract.model import Contract
+from services.contract.parties import Language
+from services.documents.model import Document, Preceding
+from services.documents.pdf import LINES_MAX, as_pdf
+from tests.documents import line, made, renamed, small
+
+D = Decimal
+MONTH = [line("1234567.5", "12345.678", pool="mail"), line("-3", "-0.18", month="2016-02")]
+
+
+def pages(document: Document) -> list[str]:
+    read = pypdf.PdfReader(io.BytesIO(as_pdf(document))).pages
+    return [" ".join(page.extract_text().split()) for page in read]
+
+
+def reading(language: Language) -> Contract:
+    contract = small()
+    parliament = contract.institutions["EP"]
+    assert parliament.buyer is not None
+    changed = replace(parliament, buyer=replace(parliament.buyer, language=language))
+    return replace(contract, institutions={**contract.institutions, "EP": changed})
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            Language.ENGLISH,
+            ["Invoice", "To be paid", "by 11 May 2016", "14,938.06 EUR", "1,234,567.5", "fixed weights 0.5"],
+        ),
+        (
+            Language.FRENCH,
+            ["Facture", "À payer", "11 mai 2016", "14 938,06 EUR", "1 234 567,5", "pondération fixe 0,5"],
+        ),
+        (
+            Language.GERMAN,
+            ["Rechnung", "Zu zahlen", "bis 11. Mai 2016", "14.938,06 EUR", "1.234.567,5", "feste Gewichte 0,5"],
+        ),
+    ],
+)
+def test_it_is_written_in_the_readers_language(language: Language, said: list[str]):
+    summary, lines = pages(made(MONTH, reading(language)))
+    for each in said[:4]:
+        assert each in summary
+    for each in said[4:]:
+        assert each in lines
+
+
+def test_the_summary_adds_up_by_supplier_and_by_department():
+    summary, _ = pages(
+        made(
+            [
+                line("1", "10", institution="EC", department="DIGIT"),
+                line("1", "20", institution="EC", department="AGRI", award="1/ALPHA"),
+                line("1", "5", institution="EC"),
+            ],
+            institution="EC",
+        )
+    )
+    assert "Lot 1 · Alpha 20.00 Lot 2 · Beta consortium 15.00 Total 35.00" in summary
+    assert "AGRI · Agriculture 20.00 DIGIT · Informatics 10.00 no department 5.00 Total 35.00" in summary
+    assert "Exempt from VAT" in summary
+
+
+def test_the_summary_compares_with_the_month_before_and_with_limits():
+    early = Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))
+    summary, _ = pages(made([line("1", "100")], reading(Language.ENGLISH), m2016_02=early))
+    assert "February 2016, to compare 12.30" in summary
+    assert "Invoiced up to March 2016, without VAT of your budget of 200.00 112.30 · 56.2 %" in summary
+    assert "by all, of the contract's ceiling of 1,000.00 212.30 · 21.2 %" in summary
+
+
+def test_less_than_nothing_is_credited():
+    summary, _ = pages(made([line("-100", "-6")], reading(Language.ENGLISH)))
+    assert "Credit note" in summary
+    assert "To be credited 7.26 EUR" in summary
+    assert "BE71096123456769" not in summary, "nothing is to be paid"
+
+
+def test_names_are_never_markup():
+    name = '#panic("x") $ * _ ` \\ <a> @b // [c] = d "e" ' + "x" * 440
+    assert name[:40] in " ".join(pages(made(MONTH, renamed(small(), name))))
+
+
+def test_every_script_is_printed_without_an_error():
+    name = ("Ελληνικά Български 漢字 한국어 العربية עברית हिन्दी ไทย 🏛️ " * 12)[:500]
+    assert "Ελληνικά Български" in " ".join(pages(made(MONTH, renamed(small(), name))))
+
+
+def test_more_lines_than_anybody_reads_are_elsewhere():
+    _, lines = pages(made([line("1", "0.01")] * (LINES_MAX + 1), reading(Language.ENGLISH)))
+    assert lines.startswith(f"Lines All {LINES_MAX + 1} lines are in the workbook")
+
+
+def test_amounts_of_15_digits():
+    summary, _ = pages(made([line("1", "987654321098765.43")], reading(Language.ENGLISH)))
+    assert "1,195,061,728,529,506.17 EUR" in summary

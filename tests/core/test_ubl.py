@@ -1,0 +1,155 @@
+"""E-invoices pass the official rules without an error, whatever is on them, and are the same bytes each time."""
+
+import random
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from lxml import etree
+
+from services.contract.model import Contract
+from services.contract.parties import Language, Tax, TaxCategory
+from services.documents.model import Document, Preceding
+from services.documents.ubl import ubl
+from services.invoicing.statement import Line
+from tests.core.test_contract_load import SAMPLE, loaded
+from tests.documents import line, made, renamed, small
+from tests.rules import Finding, Rules, rules
+
+D = Decimal
+SCRIPTS = "Ελληνικά Български Gaeilge Íslenska 漢字 かな 한국어 العربية עברית हिन्दी ไทย ქართული Հայերեն 🏛️ <&>\"'—"
+SOME = [line("150", "8.50"), line("1500", "125", item="traffic")]
+
+
+@pytest.fixture(scope="session")
+def official() -> Rules:
+    return rules()
+
+
+def against(official: Rules, document: Document) -> list[Finding]:
+    return official.findings(ubl(document))
+
+
+def value(xml: bytes, path: str) -> list[str]:
+    found = etree.fromstring(xml).xpath(path, namespaces=_NAMES)
+    return [each if isinstance(each, str) else each.text for each in found]
+
+
+_NAMES = {
+    name: f"urn:oasis:names:specification:ubl:schema:xsd:Common{what}Components-2"
+    for name, what in (("cac", "Aggregate"), ("cbc", "Basic"))
+}
+
+
+def taxed(
+    tax: Tax, contract: Contract | None = None, vat_id: str = "", language: Language = Language.ENGLISH
+) -> Contract:
+    """Return a contract whose Parliament is taxed in a way."""
+    contract = contract or small()
+    parliament = contract.institutions["EP"]
+    assert parliament.buyer is not None
+    buyer = replace(parliament.buyer, tax=tax, language=language, party=replace(parliament.buyer.party, vat_id=vat_id))
+    return replace(contract, institutions={**contract.institutions, "EP": replace(parliament, buyer=buyer)})
+
+
+EXEMPT = Tax(TaxCategory.EXEMPT, D(0), "15.10", date(2016, 1, 1), date(2016, 12, 31))
+HARD = {
+    "a usual one": [line("150", "8.50"), line("1500", "125", item="traffic"), line("1", "0.3", pool="mail")],
+    "adjustments of earlier months": [line("150", "8.50"), line("-3", "-0.18", month="2016-02")],
+    "prices that were put right": [line("0", "12.345"), line("5", "-2.05"), line("100", "6")],
+    "nothing in all": [line("10", "1"), line("-10", "-1")],
+    "free units": [line("100", "0")],
+    "shares with all their digits": [line("33.333333333333333333333333333", "2.123456789012345678901234567")] * 3,
+    "amounts of 15 digits": [line("999999999999999.123456789", "987654321098765.43"), line("1e-15", "123456789012345.67")],
+    "less than nothing": [line("-150", "-8.50"), line("10", "0.60")],
+    "less than nothing in 15 digits": [line("-999999999999999", "-987654321098765.43")],
+    "one piece at less than nothing": [line("0", "-5"), line("0", "0.004")],
+}  # fmt: skip
+TAXES = {
+    "exempt": taxed(EXEMPT),
+    "exempt, in French": taxed(EXEMPT, language=Language.FRENCH),
+    "exempt, in German": taxed(replace(EXEMPT, reason="Befreit <nach> Artikel 42"), language=Language.GERMAN),
+    "at a rate": taxed(Tax(TaxCategory.STANDARD, D("21"))),
+    "by reverse charge": taxed(Tax(TaxCategory.REVERSE_CHARGE, D(0)), vat_id="LU99990022"),
+    "outside the scope": taxed(Tax(TaxCategory.OUTSIDE, D(0)), vat_id="LU99990022"),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_whatever_is_on_it_it_passes_the_rules(official: Rules, name: str):
+    document = made(HARD[name], m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30")))
+    assert against(official, document) == []
+
+
+@pytest.mark.parametrize("name", TAXES)
+def test_however_it_is_taxed_it_passes_the_rules(official: Rules, name: str):
+    for lines in (SOME, [line("-1", "-7")]):
+        assert against(official, made(lines, TAXES[name])) == []
+
+
+def test_names_of_500_characters_in_every_script(official: Rules):
+    name = (SCRIPTS * 10)[:500]
+    document = made(SOME, renamed(small(), name))
+    assert against(official, document) == []
+    xml = ubl(document)
+    assert value(xml, "//cac:AccountingCustomerParty//cbc:RegistrationName") == [name]
+    assert value(xml, "//cac:Item/cbc:Name") == [name, name]
+
+
+def test_random_months_pass_the_rules(official: Rules):
+    chance = random.Random(16931)
+    for _ in range(10):
+        assert against(official, made([_random_line(chance) for _ in range(chance.randint(1, 30))])) == []
+
+
+def _random_line(chance: random.Random) -> Line:
+    quantity = D(chance.randint(-(10**6), 10**8)).scaleb(-chance.randint(0, 15))
+    exact = quantity * D(chance.randint(0, 10**5)).scaleb(-6) + chance.choice([D(0), D(0), D("0.1"), D("-7.77")])
+    return line(quantity, exact, item=chance.choice(["vm", "traffic"]), pool=chance.choice(["", "mail", "desk"]))
+
+
+def test_a_currency_without_decimals(official: Rules):
+    lines = [line("3", "1.2", digits=0), line("7", "1000.5", digits=0), line("0.1", "0.7", digits=0)]
+    document = made(lines, replace(small(), currency="JPY"))
+    assert document.totals.net == 1 + 1001 + 1
+    assert against(official, document) == []
+
+
+def test_an_error_would_be_found(official: Rules):
+    xml = ubl(made(SOME))
+    broken = xml.replace(b">133.50</cbc:TaxExclusiveAmount>", b">133.51</cbc:TaxExclusiveAmount>")
+    assert broken != xml
+    assert {each.rule for each in official.findings(broken) if each.flag == "fatal"} >= {"BR-CO-13", "BR-CO-15"}
+
+
+def test_everybody_of_the_sample_gets_a_valid_invoice(official: Rules):
+    contract = loaded(SAMPLE)
+    for code in contract.institutions:
+        lines = [line("150", "8.505", institution=code, award="2/CTA", item="vm.small")]
+        assert against(official, made(lines, contract, institution=code)) == [], code
+
+
+def test_the_same_document_is_the_same_bytes():
+    document = made(HARD["a usual one"])
+    assert ubl(document) == ubl(made(HARD["a usual one"]))
+    assert ubl(document).startswith(b'<?xml version="1.0" encoding="UTF-8"?>\n<Invoice xmlns=')
+    assert ubl(document).count(b"xmlns:") == 2, "declared once for all"
+
+
+def test_accounts_find_what_they_book_by():
+    xml = ubl(made([line("10", "0.6", institution="EC", department="DIGIT", pool="mail", month="2016-02")], institution="EC",
+                   m2016_02=Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))))  # fmt: skip
+    assert value(xml, "/*/cac:OrderReference/cbc:ID") == ["SC-EC-2016"]
+    assert value(xml, "/*/cac:ContractDocumentReference/cbc:ID") == ["small"]
+    assert value(xml, "/*/cac:BillingReference//cbc:ID") == ["SMALL-2016-000001"]
+    assert value(xml, "//cac:TaxSubtotal//cbc:TaxExemptionReasonCode") == ["VATEX-EU-151-1AA"]
+    assert "15.10-EC-2016 (from 2016-01-01 to 2018-12-31)" in value(xml, "//cbc:TaxExemptionReason")[0]
+    assert value(xml, "//cac:InvoiceLine/cbc:AccountingCost") == ["IT.DIGIT"]
+    names, found = (value(xml, f"//cac:AdditionalItemProperty/cbc:{each}") for each in ("Name", "Value"))
+    assert dict(zip(names, found, strict=True)) == {
+        "What": "usage", "Award": "2/BETA", "Supplier": "Beta consortium", "Department": "DIGIT",
+        "Department name": "Informatics", "Pool": "Mail gateway", "Allocation key": "weights 0.2",
+        "Month of use": "2016-02", "Prices of": "2016-01-01", "Metered quantity": "10", "Unit": "hour",
+    }  # fmt: skip
+    assert value(xml, "//cbc:InvoicedQuantity/@unitCode") == ["HUR"]
