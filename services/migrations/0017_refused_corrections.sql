@@ -11,7 +11,7 @@ where conflict;
 alter table rating.seen_again enable trigger append_only;
 alter table rating.seen_again drop column conflict;
 
--- Corrections are followed from the one that counts to those below it, and the other way.
+-- What rating refuses is found by its place.
 drop index ingest.rejection_conflict;
-create index rejection_in_rating on ingest.rejection (topic, partition, "offset")
+create index rejection_conflict on ingest.rejection (topic, partition, "offset")
     where reason in ('conflict', 'corrected_already', 'correction_circle', 'too_late');

@@ -42,7 +42,7 @@ _IN_RATING = "reason in ('conflict', 'corrected_already', 'correction_circle', '
 # What is rejected here already, although what it contradicts may not have come yet: after a restore.
 OUTVOTED = f"""
 with {_USES_ALONE}
-select position, id, rejected.reason
+select position, rejected.reason, id as found
 from incoming join uses using (use) cross join lateral (
     select reason from ingest.rejection
     where topic = 'usage.raw.' || provider and partition = raw_partition and "offset" = raw_offset

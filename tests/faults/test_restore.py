@@ -206,6 +206,8 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     await pipeline.start("rating", "invoicing")
     for each in either_way:
         await push(pipeline, each)
+    for number in (0, 1):  # whichever comes first again, the second closes the circle
+        await push(pipeline, [correction(f"round-{number}", f"round-{1 - number}", "5", **april)])
     await push(pipeline, [correction("c-late", "large", "2000"), event("beta-north", "kept", quantity="3", **april)])
     fixed = tmp_path / "fixed.toml"
     fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
@@ -222,7 +224,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     assert await pipeline.audit() == []
     before = await books(pipeline)
     assert all(before.values())
-    assert {row["reason"] for row in before["refused"]} == {"unknown_item", "conflict"}
+    assert {row["reason"] for row in before["refused"]} == {"unknown_item", "conflict", "correction_circle"}
     assert await taken_over(server, tmp_path) == before["decisions"]
     await pipeline.stop()
     restore(server, dumped)

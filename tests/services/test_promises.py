@@ -138,6 +138,15 @@ async def test_open_months_draw_a_credit_only_once(pipeline: Pipeline, tmp_path:
     assert lines(tmp_path / "open") == {key: amount for key, amount in expected.items() if key[1] in MONTHS[1:]}
     used_up = [(-Decimal("0.08"), Decimal(0))]
     assert credit_of_eda(tmp_path / "billed") == credit_of_eda(tmp_path / "open") == used_up
+    [open_may] = [
+        each.statement for each in await pipeline.statements(MONTHS[2]) if each.statement.institution == "EDA"
+    ]
+    number = 1 + [line.key.item for line in open_may.lines if line.key.award == "1/ALPHA"].index("credit")
+    explained = pipeline.json("explain", MONTHS[2], "--institution", "EDA", "--line", str(number))
+    assert [each["amount"] for each in explained["parts"]] == ["-0.08", "0.08"]
+    assert "the line says 0.00 EUR" in pipeline.command(
+        "explain", MONTHS[2], "--institution", "EDA", "--line", str(number)
+    )
 
 
 async def test_late_usage_moves_what_was_short_and_drawn(pipeline: Pipeline, tmp_path: Path):
