@@ -153,6 +153,9 @@ def require_folder(folder: Path) -> None:
         fail(f"{folder}: {error.strerror}", 2)
     if other:
         fail(f"{folder}: {other[-1]} is no folder", 2)
+    here = Path.cwd()
+    if folder.resolve() in {here, *here.parents}:
+        fail(f"{folder} holds what you work on: give the stack a folder of its own, which it may empty", 2)
 
 
 def empty(folder: Path) -> None:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from services.avro import UnreadableError, codec
 from services.metrics import PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT, Connection
+from services.standstill import Attention
 
 log = structlog.get_logger()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,13 +31,17 @@ on conflict (rejection) do nothing
 class Recorder:
     """Reads `usage.rejected` and keeps each rejection once."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, pool: asyncpg.Pool) -> None:
-        self._consumer, self._pool = consumer, pool
+    def __init__(self, consumer: AIOKafkaConsumer, pool: asyncpg.Pool, attention: Attention) -> None:
+        self._consumer, self._pool, self._attention = consumer, pool, attention
+        attention.partitions = consumer.assignment
 
     async def run(self) -> None:
         """Work until cancelled."""
         while True:
+            self._attention.waits()
             polled = await self._consumer.getmany(timeout_ms=500, max_records=500)
+            if polled:
+                self._attention.works()
             rows = [row for records in polled.values() for row in rows_of(records)]
             if not polled:
                 continue

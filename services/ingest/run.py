@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
     await wait_until_ready(settings.database_url)
     pool = await open_pool(settings.database_url, "plafond-ingest")
     sender, outlet, ring = Sender(settings.kafka, "ingest"), Outlet(settings.kafka), KeyRing()
-    newest, attention = NewestContract(pool, "ingest"), Attention()
+    newest, attention, recorder = NewestContract(pool, "ingest"), Attention(), Attention()
     try:
         await newest.wait()
         await ring.refresh(pool)
@@ -51,10 +51,11 @@ async def run(settings: Settings) -> None:
             await run_together(
                 _serve(gateway(ring, outlet.send, pool), settings),
                 _consume(settings.kafka, pool, sender, newest, attention),
-                _record(settings.kafka, pool),
+                _record(settings.kafka, pool, recorder),
                 forever(1, follow),
                 forever(2, lambda: ring.refresh(pool)),
                 watch_lag("ingest", settings.kafka, INGEST_GROUP, is_raw, attention),
+                watch_lag("ingest", settings.kafka, RECORD_GROUP, REJECTED.__eq__, recorder),
             )
     finally:
         await outlet.stop()
@@ -72,9 +73,9 @@ async def _consume(
         await Ingest(reader, sender, newest, FLOW_PARTITIONS, attention).run()
 
 
-async def _record(kafka: str, pool: asyncpg.Pool) -> None:
+async def _record(kafka: str, pool: asyncpg.Pool, attention: Attention) -> None:
     async with reading(kafka, RECORD_GROUP, REJECTED) as reader:
-        await Recorder(reader, pool).run()
+        await Recorder(reader, pool, attention).run()
 
 
 class _Server(uvicorn.Server):

@@ -65,6 +65,9 @@ def test_a_folder_that_can_not_be_is_told(name: str, tmp_path: Path):
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         status, said = plafond(name, "--folder", str(folder))
         assert (status, "is no folder" in said) == (2, True)
+    for folder in ("", ".", ".."):  # what is emptied must not be where somebody works
+        status, said = plafond(name, "--folder", folder)
+        assert (status, "a folder of its own" in said) == (2, True)
 
 
 def test_up_reads_its_contract_before_it_starts_anything(tmp_path: Path):
