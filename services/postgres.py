@@ -20,6 +20,9 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7_051_960
+IDLE_IN_TRANSACTION_MS_MAX = 8_000
+"""A service that is paused in the middle of a transaction would keep its locks from its successor for as long; between
+two statements a service works for milliseconds. Commands may take longer, and have no successor."""
 TRANSIENT = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -28,6 +31,7 @@ TRANSIENT = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 """Errors that go away when the same work is tried again: the server is away, starting, full, or ended a deadlock."""
 
@@ -49,15 +53,25 @@ async def connect(url: str, **options: Any) -> asyncpg.Connection:
     return await asyncpg.connect(url, timeout=10, server_settings=_settings(options.pop("name", "plafond")), **options)
 
 
-async def open_pool(url: str, name: str, *, size: int = 4, first: str = "") -> asyncpg.Pool:
-    """Open a pool of connections under an application name; `first` is run on each of them when it is made."""
+async def open_pool(
+    url: str, name: str, *, size: int = 4, first: str = "", idle_ms_max: int = IDLE_IN_TRANSACTION_MS_MAX
+) -> asyncpg.Pool:
+    """Open a pool of connections under an application name; `first` is run on each of them when it is made.
+
+    A transaction in which nothing comes for `idle_ms_max` is ended by the server; 0 is for ever.
+    """
 
     async def begin(connection: asyncpg.Connection) -> None:
         if first:
             await connection.execute(first)
 
     return await asyncpg.create_pool(
-        url, min_size=1, max_size=size, timeout=10, server_settings=_settings(name), init=begin
+        url,
+        min_size=1,
+        max_size=size,
+        timeout=10,
+        server_settings=_settings(name) | {"idle_in_transaction_session_timeout": str(idle_ms_max)},
+        init=begin,
     )
 
 

@@ -48,7 +48,7 @@ def recover_command(
 
 
 async def _recover(database_url: str, kafka: str, *, everything: bool) -> Recovered:
-    pool = await open_pool(database_url, "plafond-recover", size=2 * AT_A_TIME, first=STAGING)
+    pool = await open_pool(database_url, "plafond-recover", size=2 * AT_A_TIME, first=STAGING, idle_ms_max=0)
     try:
         async with pool.acquire() as connection:
             await check_schema(connection)

@@ -1,10 +1,12 @@
-"""Readiness is asked of the servers themselves: one that hangs still accepts connections."""
+"""Servers that hang are told, and a service that hangs gives its locks back."""
 
 import asyncio
 import time
 
 import httpx
+import pytest
 
+from services.postgres import TRANSIENT, open_pool
 from services.probes import Probes
 from services.service import kafka_answers
 from services.stack.process import free_ports
@@ -26,3 +28,17 @@ async def test_a_broker_that_hangs_is_not_ready():
     assert "kafka" in answer.json()["problems"]
     assert time.monotonic() - began < 10
     hanging.close()
+
+
+async def test_a_service_that_is_paused_in_a_transaction_gives_its_locks_to_its_successor(postgres: str):
+    paused = await open_pool(postgres, "paused", idle_ms_max=300)
+    successor = await open_pool(postgres, "successor")
+    async with paused.acquire() as mine, successor.acquire() as another:
+        transaction = mine.transaction()
+        await transaction.start()
+        await mine.execute("select pg_advisory_xact_lock(1)")
+        await asyncio.wait_for(another.execute("select pg_advisory_lock(1)"), 20)
+        with pytest.raises(TRANSIENT):
+            await mine.execute("select 1")
+        assert await another.fetchval("show idle_in_transaction_session_timeout") != "0"
+    await asyncio.gather(paused.close(), successor.close())
