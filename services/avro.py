@@ -48,8 +48,13 @@ class Codec:
         """Tell whether the message was written with a schema known here."""
         return bytes(message[:HEADER_SIZE]) in self._writers
 
-    def decode(self, message: bytes) -> dict[str, Any]:
-        """Return the record; raises UnreadableError for anything but one whole message of a known schema."""
+    def decode(self, message: bytes | None) -> dict[str, Any]:
+        """Return the record; raises UnreadableError for anything but one whole message of a known schema.
+
+        Kafka gives None for a message without a value.
+        """
+        if message is None:
+            raise UnreadableError(f"no {self.name}: the message has no value")
         writer = self._writers.get(bytes(message[:HEADER_SIZE]))
         if writer is None:
             raise UnreadableError(

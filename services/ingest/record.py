@@ -80,7 +80,7 @@ def _row(message: ConsumerRecord) -> tuple[Any, ...] | None:
         each = codec("rejection").decode(message.value)
     except UnreadableError:
         # It stays in the topic; the audit counts it as missing until it is dealt with.
-        log.exception("rejections.unreadable")
+        log.exception("rejections.unreadable", partition=message.partition, offset=message.offset)
         PARKED_TOTAL.labels("ingest").inc()
         return None
     return (

@@ -53,3 +53,8 @@ def test_any_other_bytes_are_refused(noise: bytes, name: str, marked: bool):
         codec(name).decode(header + noise)
     except UnreadableError as error:
         assert str(error)
+
+
+def test_a_message_without_a_value_is_refused():
+    with pytest.raises(UnreadableError, match="no alert: the message has no value"):
+        codec("alert").decode(None)

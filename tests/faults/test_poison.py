@@ -5,10 +5,11 @@ import time
 import uuid
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from services.avro import codec
-from services.kafka import ACCEPTED, CHARGES, Message, Sender
+from services.kafka import ACCEPTED, CHARGES, REJECTED, Message, Sender, started_producer
 from tests.pipeline import Pipeline, event
 
 
@@ -16,6 +17,14 @@ async def send(pipeline: Pipeline, *messages: Message) -> None:
     sender = Sender(pipeline.kafka, "poison")
     await sender.send(messages)
     await sender.stop()
+
+
+async def put(pipeline: Pipeline, topic: str, *values: bytes | None) -> None:
+    """Write messages that no program of ours would: one without a value, too."""
+    producer = await started_producer(pipeline.kafka, "poison")
+    for each in values:
+        await producer.send_and_wait(topic, each, partition=0, key=b"poison")
+    await producer.stop()
 
 
 async def test_an_unknown_error_stops_the_worker_with_nothing_acknowledged(pipeline: Pipeline):
@@ -52,6 +61,17 @@ async def test_an_unreadable_message_is_parked_whole_and_the_partition_goes_on(p
     (finding,) = await pipeline.audit()
     assert finding.identity == "no message is parked"
     assert len(finding.breaches) == 16
+
+
+async def test_an_unreadable_rejection_is_passed_over_and_ingest_goes_on(pipeline: Pipeline):
+    await put(pipeline, REJECTED, None, b"", b"\x00 not a rejection")
+    await pipeline.push("alpha", [event("alpha", "refused", item="nothing"), event("alpha", "counted")])
+    await pipeline.through()
+    ((reason,),) = await pipeline.fetch("select reason from ingest.rejection where event_id = 'refused'")
+    assert reason == "unknown_item"
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"{pipeline.probes['ingest']}/readyz")).status_code == 200
+        assert (await client.post(f"{pipeline.gateway}/v1/usage", content=b"{}")).status_code == 401
 
 
 @pytest.mark.parametrize(
