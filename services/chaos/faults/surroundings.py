@@ -1,12 +1,18 @@
 """Faults of what the services stand on: disks and networks."""
 
+import contextlib
 import random
+
+import asyncpg
 
 from services.chaos.faults.fault import EFFECT_SECONDS_MAX, Fault, shows
 from services.chaos.proxy import Mode, Proxy
 from services.chaos.world import SERVERS, World
 
 NO_SPACE = b"No space left on device"
+_NEEDS_ROOM = (
+    "create temporary table room as select repeat(md5(n::text), 50) as text from generate_series(1, 5000) as n"
+)
 
 
 class DiskFull(Fault):
@@ -22,6 +28,9 @@ class DiskFull(Fault):
         self._log = self.world.stack.logs / f"{self.name}.log"
         self._logged = self._log.stat().st_size
         self.world.disks.fill(self.name)
+        if self.name == "postgres":  # what it has in reserve may last for longer than the fault
+            with contextlib.suppress(asyncpg.PostgresError, OSError):
+                await self.world.asked(_NEEDS_ROOM)
 
     async def takes_effect(self) -> bool:
         return await shows(self._has_failed)
