@@ -20,7 +20,7 @@ FAULTS, FUZZED = 13, 20_000
 
 def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     written = tmp_path / "chaos.json"
-    command = ["chaos", "--faults", str(FAULTS), "--seed", "4", "--load", "800", "--fuzz", str(FUZZED)]
+    command = ["chaos", "--faults", str(FAULTS), "--seed", "4", "--load", "1500", "--fuzz", str(FUZZED)]
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", *command, "--json", str(written), "--folder", str(tmp_path / "stack")],
         capture_output=True, text=True, timeout=900, check=False,

@@ -11,7 +11,7 @@ from services.chaos.world import SERVERS, World
 
 NO_SPACE = b"No space left on device"
 _NEEDS_ROOM = (
-    "create temporary table room as select repeat(md5(n::text), 50) as text from generate_series(1, 5000) as n"
+    "create temporary table room as select repeat(md5(n::text), 50) as text from generate_series(1, 20000) as n"
 )
 
 
@@ -28,9 +28,6 @@ class DiskFull(Fault):
         self._log = self.world.stack.logs / f"{self.name}.log"
         self._logged = self._log.stat().st_size
         self.world.disks.fill(self.name)
-        if self.name == "postgres":  # what it has in reserve may last for longer than the fault
-            with contextlib.suppress(asyncpg.PostgresError, OSError):
-                await self.world.asked(_NEEDS_ROOM)
 
     async def takes_effect(self) -> bool:
         return await shows(self._has_failed)
@@ -40,7 +37,14 @@ class DiskFull(Fault):
         await self.world.start(self.name)
 
     async def _has_failed(self) -> bool:
-        """Tell whether the server gave up, or says that something could not be written."""
+        """Tell whether the server gave up, or says that something could not be written.
+
+        PostgreSQL has room in reserve and gives some back at a checkpoint: it is filled again, and asked for more.
+        """
+        if self.name == "postgres" and self._server.alive:
+            self.world.disks.fill(self.name)
+            with contextlib.suppress(asyncpg.PostgresError, OSError):
+                await self.world.asked(_NEEDS_ROOM)
         with self._log.open("rb") as log:
             log.seek(self._logged)
             return not self._server.alive or NO_SPACE in log.read()
