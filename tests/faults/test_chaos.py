@@ -15,7 +15,7 @@ from services.kafka import Message, Sender, Topic, ensure_topics
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports
 
-FAULTS, FUZZED = 13, 20_000
+FAULTS, FUZZED = 13, 30_000
 
 
 def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
