@@ -20,6 +20,7 @@ from services.chaos.proxy import Proxy
 from services.postgres import connect
 from services.stack.local import LocalStack
 from services.stack.plafond import SERVICES, Addresses, Plafond, servers
+from services.stack.postgres_files import home, server_account
 from services.stack.process import LOOPBACK, StackError, free_ports, run
 
 SERVERS = ("kafka", "postgres")
@@ -43,34 +44,42 @@ class Disks:
 
     def mount(self) -> None:
         """Mount them where that is allowed; `mounted` says which."""
+        if os.geteuid() != 0:
+            return
         for name in SERVERS:
-            place = self._folder / name
-            place.mkdir(parents=True, exist_ok=True)
-            if os.geteuid() == 0 and not self._mount(
-                "-t", "tmpfs", "-o", f"size={DISK},mode=0755", "tmpfs", str(place)
-            ):
+            owner = self._place(name).stat()
+            options = f"size={DISK},mode=0755,uid={owner.st_uid},gid={owner.st_gid}"
+            if not self._mount("-t", "tmpfs", "-o", options, "tmpfs", str(self._place(name))):
                 self.mounted.append(name)
 
     def fill(self, name: str) -> None:
         """Leave next to no byte free. What is written meanwhile makes the size too small, so it is tried again."""
         for _ in range(_TRIES):
-            status = os.statvfs(self._folder / name)
+            status = os.statvfs(self._place(name))
             used = (status.f_blocks - status.f_bfree) * status.f_frsize // 1024
-            error = self._mount("-o", f"remount,size={used + _SLACK_KIB}k", str(self._folder / name))
+            error = self._mount("-o", f"remount,size={used + _SLACK_KIB}k", str(self._place(name)))
             if not error:
                 return
         raise StackError(f"the small disk of {name} can't be made full: {error}")
 
     def free(self, name: str) -> None:
         """Give the disk its size back."""
-        if error := self._mount("-o", f"remount,size={DISK}", str(self._folder / name)):
+        if error := self._mount("-o", f"remount,size={DISK}", str(self._place(name))):
             raise StackError(f"the small disk of {name} can't be made large again: {error}")
 
     def unmount(self) -> None:
         """Take them away, with what is on them."""
         for name in self.mounted:
-            run(["umount", "-l", str(self._folder / name)])
+            run(["umount", "-l", str(self._place(name))])
         self.mounted = []
+
+    def _place(self, name: str) -> Path:
+        """Return where a server's data are: PostgreSQL's elsewhere, where its account can't reach the folder."""
+        folder = (self._folder / name).resolve()
+        if name == "postgres":
+            return home(folder, server_account())
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @staticmethod
     def _mount(*words: str) -> str:

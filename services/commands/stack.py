@@ -170,9 +170,9 @@ def empty(folder: Path) -> None:
     if stack.running():
         fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 3)
     if (folder / "state.json").exists():
-        for place in (folder / name for name in SERVERS):
-            if place.is_mount():  # a small disk that a killed run of chaos left
-                run(["umount", "-l", str(place)])
+        for place in (folder / name / where for name in SERVERS for where in ("", "elsewhere")):
+            if place.resolve().is_mount():  # a small disk that a killed run of chaos left
+                run(["umount", "-l", str(place.resolve())])
         stack.postgres.destroy()
         shutil.rmtree(folder)
 

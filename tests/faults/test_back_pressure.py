@@ -15,6 +15,7 @@ from services.kafka import ACCEPTED, INGEST_GROUP, RATING_GROUP, is_raw
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports
 from tests.pipeline import SERVICES, Pipeline, event
+from tests.servers import database
 
 BACKLOG = 200_000
 MEMORY_MIB_MAX = 300
@@ -64,15 +65,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def full(small: Small, postgres: str, contract: str, tmp_path_factory) -> AsyncIterator[Pipeline]:
-    """The services on that broker."""
-    made = Pipeline(Path(tmp_path_factory.mktemp("services")), small.broker.bootstrap_servers, postgres)
-    await made.prepare(contract)
-    try:
-        await made.start()
-        yield made
-    finally:
-        await made.stop()
+async def full(small: Small, contract: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
+    """The services on that broker, with a database of their own: what was decided is in one broker's topic."""
+    with database() as url:
+        made = Pipeline(tmp_path_factory.mktemp("services"), small.broker.bootstrap_servers, url)
+        await made.prepare(contract)
+        try:
+            await made.start()
+            yield made
+        finally:
+            await made.stop()
 
 
 async def test_a_full_disk_is_said_at_the_door_and_nothing_acknowledged_is_lost(full: Pipeline, small: Small) -> None:
