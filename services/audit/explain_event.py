@@ -63,9 +63,9 @@ where award = $1 and month = $2 and applied_at > $3 order by rerating desc limit
 _CORRECTS = """
 select corrected, exists (
     select from rating.event where event.provider = correction.provider and event.id = corrected) as is_in
-from rating.correction where provider = $1 and id = $2
+from rating.correction where provider = $1 and id = $2 and not too_late
 """
-_CORRECTED_BY = "select id from rating.correction where provider = $1 and corrected = $2"
+_CORRECTED_BY = "select id, too_late from rating.correction where provider = $1 and corrected = $2"
 _CHARGE = """
 select before, quantity, amount, scope from rating.charge
 where batch_no = $1 and award = $2 and item = $3 and month = $4 and tariff = $5 and subject = $6
@@ -117,7 +117,9 @@ async def explain(connection: Connection, provider: str, event_id: str) -> dict[
     corrects = await connection.fetchrow(_CORRECTS, provider, event_id)
     found["corrects"] = corrects and corrects["corrected"]
     found["corrected_is_in"] = corrects and corrects["is_in"]
-    found["corrected_by"] = await connection.fetchval(_CORRECTED_BY, provider, event_id)
+    by = await connection.fetchrow(_CORRECTED_BY, provider, event_id)
+    found["corrected_by"] = by and by["id"]
+    found["too_late"] = bool(by and by["too_late"])
     found["price"] = await _priced(connection, contract, event)
     found["taken_back"] = await taken_back(connection, provider, event_id)
     again_priced = None if found["taken_back"] else await _rerated(connection, event_id, event, found["price"])

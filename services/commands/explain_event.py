@@ -18,7 +18,7 @@ def show_event(found: dict[str, Any]) -> None:
         _facts(found["event"], found["price"], found["rerated"])
         if found["corrects"] is not None:
             _corrects(found["corrects"], found["corrected_is_in"], found["provider"])
-        _taken_back(found["taken_back"], found["corrected_by"], found["price"]["currency"])
+        _taken_back(found, found["price"]["currency"])
         _reckoning(found["price"])
         _shares(found)
     _came_again(found)
@@ -72,12 +72,18 @@ def _corrects(corrected: str, is_in: bool, provider: str) -> None:
     console.print(f"  corrects       {escape(corrected + what)}", highlight=False, soft_wrap=True)
 
 
-def _taken_back(taken: dict[str, Any] | None, by: str | None, currency: str) -> None:
+def _taken_back(found: dict[str, Any], currency: str) -> None:
+    taken, by = found["taken_back"], found["corrected_by"]
     if taken is None:
         return
+    why = (
+        ("too late", f"it corrects {by}, of a month past the contract's limit: {by} counts, it counts nothing itself")
+        if found["too_late"]
+        else ("corrected by", f"{by}: it counts nothing itself")
+    )
     move = f"{text(taken['quantity'])}, the meter from {text(taken['meter_before'])} to {text(taken['meter_after'])}"
     rows = [
-        ("corrected by", f"{by}: it counts nothing itself"),
+        why,
         ("taken back", f"{text(taken['amount'])} {currency}, in batch {taken['batch']}, {text(taken['rated_at'])}"),
         ("", move),
     ]

@@ -19,7 +19,7 @@ from duckdb import DuckDBPyConnection
 from services.contract.charges import ChargeKey, ProvisionalRate, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.contract.months import month_of, months_between
-from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use, read_time
+from services.ingest.decide import CLOCK_SKEW_MAX, Decider, Use
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import Standing, spending, standings
 from services.invoicing.committed import committed, owed_by_institution
@@ -29,7 +29,7 @@ from services.offline import lines, readers, sql, tables
 from services.offline.lines import Line, Unread
 from services.offline.source import Format, Source, sources
 from services.rating.corrections import Chains, Sent, refusals
-from services.reasons import Reason, Refusal, too_late
+from services.reasons import Reason, Refusal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -110,7 +110,7 @@ def bill(contract: Contract, usage: Usage, now: datetime, report: Report = lambd
     report("deciding")
     _decide(database, contract, now)
     report("adding up")
-    _refuse_corrections(database, contract, now)
+    _refuse_corrections(database)
     database.execute(sql.AGAIN)
     database.execute(sql.ENTER_CONFLICTS, [Reason.CONFLICT.value])
     database.execute(sql.CORRECTION)
@@ -252,26 +252,26 @@ def _decide_one_by_one(database: DuckDBPyConnection, decider: Decider, now: date
         _insert(database, "refused", refused)
 
 
-def _refuse_corrections(database: DuckDBPyConnection, contract: Contract, now: datetime) -> None:
-    """Move corrections that don't count from `accepted` to `refused`."""
-    database.execute(sql.CORRECTING, [Reason.TOO_LATE.value])
+def _refuse_corrections(database: DuckDBPyConnection) -> None:
+    """Move corrections that don't count from `accepted` to `refused`.
+
+    None is too late for what is accepted: all usage is taken as received at the same time.
+    """
+    database.execute(sql.CORRECTING)
     refused = [
         (position, refusal.reason.value, refusal.found)
-        for position, refusal in refusals(Chains(), _correcting(database, contract, now))
+        for position, refusal in refusals(Chains(), _correcting(database))
     ]
     if refused:
         _insert(database, "refused", refused)
         database.execute(sql.LEAVE_REFUSED_OUT)
 
 
-def _correcting(database: DuckDBPyConnection, contract: Contract, now: datetime) -> Iterator[Sent]:
+def _correcting(database: DuckDBPyConnection) -> Iterator[Sent]:
     done = 0
     while rows := database.execute(sql.CORRECTING_BATCH, [done]).fetchall():
         done += len(rows)
-        for position, provider, event_id, corrects, began in rows:
-            instant = read_time(began) if began else None
-            late = too_late(instant, now, contract.late_days, corrects) if isinstance(instant, datetime) else None
-            yield Sent(position, provider, event_id, corrects, late)
+        yield from (Sent(*row) for row in rows)
 
 
 def _insert(database: DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:

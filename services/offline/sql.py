@@ -119,19 +119,14 @@ REFUSED = """
 create or replace table refused as select rowid as position, reason, found from usage where reason is not null
 """
 
-# Corrections, in their order, with all rows that share an id with one; `began` is when what one corrects began, if that
-# is refused as too late itself.
+# Corrections, in their order, with all rows that share an id with one.
 CORRECTING = """
 create or replace table correcting as
 with wanted as (
     select distinct provider, id from accepted join usage on usage.rowid = position where corrects <> ''
-), late as (
-    select provider, id, arg_min("time", position) as began from refused join usage on usage.rowid = position
-    where refused.reason = $1 group by all
 )
-select row_number() over (order by position) as number, position, usage.provider, usage.id, corrects, late.began
+select row_number() over (order by position) as number, position, usage.provider, usage.id, corrects
 from accepted join usage on usage.rowid = position semi join wanted using (provider, id)
-     left join late on late.provider = usage.provider and late.id = usage.corrects
 """
 CORRECTING_BATCH = """
 select * exclude (number) from correcting where number > $1 and number <= $1 + 10000 order by number

@@ -64,6 +64,7 @@ order by position
 """
 
 # The corrections that count of what this batch corrects, and from its own corrections up to what counts in their stead.
+# One that came too late is refused: what corrects it corrects nothing that is taken.
 CHAINS = f"""
 with recursive {_USES_ALONE}, given as (
     select provider, id from incoming join uses using (use) where corrects is not null
@@ -71,9 +72,11 @@ with recursive {_USES_ALONE}, given as (
 ), chain as (
     select correction.provider, correction.id, corrected
     from given join rating.correction on correction.provider = given.provider and corrected = given.id
+    where not too_late
     union
     select above.provider, above.id, above.corrected
     from chain join rating.correction as above on above.provider = chain.provider and above.corrected = chain.id
+    where not too_late
 )
 select provider, id, corrected from chain
 """
@@ -91,19 +94,45 @@ select sent.provider, sent.corrects, corrected.time
 from sent join sent as corrected on corrected.provider = sent.provider and corrected.id = sent.corrects
 """
 
+# What is in the way is a correction that came too late and is replaced: it has nothing left to be taken back.
 KEEP_CORRECTIONS = f"""
 with {_USES_ALONE}
 insert into rating.correction (provider, corrected, id, is_open)
 select provider, corrects, id, true from incoming join uses using (use) where corrects is not null
+on conflict (provider, corrected) do nothing
 """
 
-# How much no longer counts: of what this batch corrects and is in, and of this batch where its correction came before.
+# What this batch brings and was corrected before it came: when its usage began, and when its correction was received.
+CORRECTED_BEFORE = """
+select correction.provider, corrected, correction.id, usage.time, correcting.received_at
+from rating.correction
+     join rating.event on event.provider = correction.provider and event.id = corrected
+     join rating.usage on usage.batch_no = event.batch_no and usage.position = event.position
+     join rating.event as known on known.provider = correction.provider and known.id = correction.id
+     join rating.usage as correcting on correcting.batch_no = known.batch_no and correcting.position = known.position
+where is_open and event.batch_no = $1
+"""
+
+# The event replaces its correction, unless another correction of that has done so already.
+TURN_ROUND = """
+with gone as (
+    delete from rating.correction using unnest($1::text[], $2::text[]) as late(provider, corrected)
+    where (correction.provider, correction.corrected) = (late.provider, late.corrected)
+    returning correction.provider, correction.corrected, correction.id
+)
+insert into rating.correction (provider, corrected, id, is_open, too_late)
+select provider, id, corrected, true, true from gone
+on conflict (provider, corrected) do nothing
+"""
+
+# How much no longer counts: of what this batch corrects and is in, of this batch where its correction came before, and
+# of corrections that came too late for an event of this batch.
 CANCEL = f"""
 with {_USES}, closed as (
     update rating.correction set is_open = false
     from rating.event
     where is_open and event.provider = correction.provider and event.id = correction.corrected
-          and (event.batch_no = $1 or (correction.provider, correction.corrected) in (
+          and (event.batch_no = $1 or too_late or (correction.provider, correction.corrected) in (
               select provider, corrects from incoming join uses using (use) where corrects is not null))
     returning event.batch_no, event.position
 )

@@ -23,7 +23,7 @@ from services.kafka import Place, raw_topic
 from services.postgres import Connection, copy_in
 from services.rating import sql
 from services.rating.meter import Charge, charges
-from services.rating.taken_out import TakenOut, keep_seen_again, refused_corrections
+from services.rating.taken_out import TakenOut, keep_seen_again, refused_corrections, turn_late_round
 from services.reasons import Reason, Refusal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -214,6 +214,7 @@ async def _rate_new(
             f"batch {batch['batch']}: {taken.total()} + {len(seen)} of {batch['events']} events have a use"
         )
     if cancels:
+        await turn_late_round(connection, batch_no, contract)
         for row in await connection.fetch(sql.CANCEL, batch_no, numbers):
             key = ChargeKey(row["award"], row["item"], row["month"], row["tariff"].isoformat(), row["subject"])
             quantities[key] = subtract(quantities[key], row["quantity"])

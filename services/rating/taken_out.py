@@ -1,4 +1,8 @@
-"""What is taken out of a batch before it is charged: corrections that don't count, and what is known already."""
+"""What is taken out of a batch before it is charged: corrections that don't count, and what is known already.
+
+Law: a correction that came too late for an event that is taken counts nothing, whichever of the two is rated first. Of
+an event that was refused nothing can be taken back, so its correction counts as any usage does.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -30,6 +34,19 @@ async def refused_corrections(connection: Connection, numbers: list[int], contra
         for position, provider, event_id, corrects, at in await connection.fetch(sql.CORRECTING, numbers)
     ]
     return [(position, refusal.reason.value, refusal.found) for position, refusal in refusals(chains, sent)]
+
+
+async def turn_late_round(connection: Connection, batch_no: int, contract: Contract) -> None:
+    """Let what the batch brings replace its corrections that were rated before and had come too late for it."""
+    if contract.late_days is None:
+        return
+    late = [
+        (row["provider"], row["corrected"])
+        for row in await connection.fetch(sql.CORRECTED_BEFORE, batch_no)
+        if row["time"] < contract.earliest(row["received_at"])
+    ]
+    if late:
+        await connection.execute(sql.TURN_ROUND, *map(list, zip(*late, strict=True)))
 
 
 async def _times(connection: Connection, numbers: list[int], contract: Contract) -> dict[EventKey, datetime]:

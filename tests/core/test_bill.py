@@ -25,7 +25,7 @@ from services.contract.charges import ChargeKey, price_of
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, plain
-from services.ingest.decide import Accepted, Decider, read_time
+from services.ingest.decide import Accepted, Decider
 from services.ingest.events import UsageEvent
 from services.invoicing.ceilings import spending, standings
 from services.invoicing.settle import settle
@@ -34,7 +34,7 @@ from services.offline.bill import Bill, Rejection, bill, read_usage
 from services.offline.readers import events, read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import write
-from services.reasons import Reason, Refusal, too_late
+from services.reasons import Reason, Refusal
 
 HERE = Path(__file__).parent
 SMALL = HERE.parent / "data" / "small.toml"
@@ -106,7 +106,6 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
     counts: Counter[str] = Counter()
     refused = []
     corrected: dict[tuple[str, str], str] = {}
-    too_old = events_too_old(contract, rows)
     for each in rows:
         event = UsageEvent(
             each["id"], f"/providers/{each['provider']}", each["time"], each["subject"], each["lot"], each["item"],
@@ -121,7 +120,7 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
             if key in seen:
                 decided = Refusal(Reason.CONFLICT, event.id)
             elif decided.corrects:
-                decided = refused_correction(contract, each["provider"], decided, corrected, too_old) or decided
+                decided = refused_correction(each["provider"], decided, corrected) or decided
         if isinstance(decided, Refusal):
             counts[decided.reason] += 1
             refused.append(decided.explanation)
@@ -140,26 +139,8 @@ def reference(contract: Contract, rows: Iterable[Row]) -> tuple[dict[ChargeKey, 
     return dict(quantities), counts, refused
 
 
-def events_too_old(contract: Contract, rows: Iterable[Row]) -> dict[tuple[str, str], datetime]:
-    """When events began that are too old to be taken, wherever they stand."""
-    found: dict[tuple[str, str], datetime] = {}
-    for each in rows:
-        began = read_time(each["time"])
-        if contract.late_days and isinstance(began, datetime) and began < contract.earliest(NOW):
-            found.setdefault((each["provider"], each["id"]), began)
-    return found
-
-
-def refused_correction(
-    contract: Contract,
-    provider: str,
-    event: Accepted,
-    corrected: dict[tuple[str, str], str],
-    too_old: dict[tuple[str, str], datetime],
-) -> Refusal | None:
+def refused_correction(provider: str, event: Accepted, corrected: dict[tuple[str, str], str]) -> Refusal | None:
     other = (provider, event.corrects)
-    if other in too_old:
-        return too_late(too_old[other], NOW, contract.late_days, event.corrects)
     if other in corrected:
         return Refusal(Reason.CORRECTED_ALREADY, corrected[other])
     if event.corrects in above(corrected, (provider, event.id)):
@@ -367,11 +348,24 @@ def test_late_usage_and_rounded_quantities() -> None:
         for number, quantity in enumerate(["0", "0.01", "0.51", "2", "-0.6", "0.000000000000001", "1.250"], start=1)
     ]
     rows.append(row(8, "EP", "vm", "1", time="2016-02-29T22:59:59Z"))
-    rows.append(row(9, "EP", "vm", "7", corrects="8"))  # dated in time, but what it takes back is not
     made, rejections = reckon_rows(strict, rows)
     assert list(made.quantities.values()) == [Decimal("4.25")]  # 0 + 0.5 + 0.75 + 2 - 0.75 + 0.5 + 1.25
-    assert made.rejected == {"too_late": 2}
-    assert rejections[1].refusal.found.startswith("it corrects 8 of 2016-02-29T22:59:59+00:00, received at")
+    assert made.rejected == {"too_late": 1}
+    check_against_reference(strict, rows, made, rejections)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_corrects_usage_that_was_refused_counts_as_any_usage(order: int) -> None:
+    """The clock is at 1 May 2016. February's usage is not taken, so nothing of it can be taken back either."""
+    strict = load(SMALL.read_text("utf-8").replace("grace_days = 5", "grace_days = 5\nlate_days = 40"))
+    assert isinstance(strict, Contract)
+    rows = [
+        row("old", "EP", "vm", "1", time="2016-02-29T22:59:59Z"), row("new", "EP", "vm", "7", corrects="old"),
+        row("old2", "EP", "vm", "2", time="2016-02-29T22:59:59Z"), row("gone", "EP", "vm", "0", corrects="old2"),
+    ][::order]  # fmt: skip
+    made, rejections = reckon_rows(strict, rows)
+    assert list(made.quantities.values()) == [7]
+    assert (made.accepted, made.rejected) == (2, {"too_late": 2})
     check_against_reference(strict, rows, made, rejections)
 
 

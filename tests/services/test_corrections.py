@@ -2,6 +2,8 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,15 @@ def correction(provider: str, number: str, corrects: str, quantity: str, **more:
     return event(provider, number, quantity=quantity, **more).replace(
         b'"data"', b'"corrects": "%s", "data"' % corrects.encode()
     )
+
+
+async def in_files(pipeline: Pipeline, folder: Path, sent: list[bytes]) -> Any:
+    """Return what `plafond bill` makes of the same events, under the contract in force."""
+    usage, terms = folder / "usage.jsonl", folder / "contract.toml"
+    usage.write_bytes(b"\n".join(sent))
+    [row] = await pipeline.fetch("select file from contract.version order by version desc limit 1")
+    terms.write_text(row["file"])
+    return pipeline.json("bill", "--contract", str(terms), "--usage", str(usage), "--out", str(folder / "bills"))
 
 
 async def quantities(pipeline: Pipeline, month: str = MARCH) -> dict[tuple[str, str], Decimal]:
@@ -155,11 +166,7 @@ async def test_files_come_to_the_same(pipeline: Pipeline, tmp_path):
         correction("beta-north", "a3", "a2", "60.5"), correction("beta-north", "a4", "a", "1"),
         event("beta-north", "b", quantity="7"), correction("beta-north", "b2", "b", "0"),
     ]  # fmt: skip
-    usage, terms = tmp_path / "usage.jsonl", tmp_path / "contract.toml"
-    usage.write_bytes(b"\n".join(sent))
-    [row] = await pipeline.fetch("select file from contract.version order by version desc limit 1")
-    terms.write_text(row["file"])
-    found = pipeline.json("bill", "--contract", str(terms), "--usage", str(usage), "--out", str(tmp_path / "bills"))
+    found = await in_files(pipeline, tmp_path, sent)
     assert found["rejected"] == {"corrected_already": 1}, found
     assert found["statements"][0]["exact_total"] == "3.63"  # 60.5 x 0.06
 
@@ -187,4 +194,26 @@ async def test_what_is_too_late_can_t_be_taken_back_either(pipeline: Pipeline):
     assert set(shown) == {"late", "april2"}
     assert "it corrects april of 2016-04-03T10:00:00+00:00, received at" in shown["april2"]["explanation"]
     assert '"april2"' in shown["april2"]["payload"]
+    assert await pipeline.audit() == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_what_corrects_refused_usage_counts_as_any_usage_as_in_files(
+    pipeline: Pipeline, tmp_path: Path, order: int
+):
+    """Usage of 2016 is refused, whichever comes first: nothing of it can be taken back."""
+    month = {1: "2018-10", -1: "2018-11"}[order]
+    sent = [
+        event("beta-north", f"old{month}", quantity="9", time="2016-05-03T10:00:00Z"),
+        correction("beta-north", f"fixed{month}", f"old{month}", "4", time=f"{month}-02T10:00:00Z"),
+    ][::order]  # fmt: skip
+    for each in sent:
+        await pipeline.push("beta-north", [each])
+        await pipeline.through()
+    assert (await quantities(pipeline, month)) == {("EP", "2/BETA"): 4}
+    refused = [each["event_id"] for each in pipeline.json("rejections", "list", "--reason", "too_late")]
+    assert f"old{month}" in refused
+    assert f"fixed{month}" not in refused
+    found = await in_files(pipeline, tmp_path, sent)
+    assert (found["rejected"], found["statements"][0]["exact_total"]) == ({"too_late": 1}, "0.24")
     assert await pipeline.audit() == []
