@@ -1,21 +1,30 @@
-"""A bar chart as SVG: two amounts for each name, side by side; and the files that hold it and its rows."""
+"""A bar chart as SVG: two amounts for each name, side by side; and the files that hold it and its rows.
+
+A row may have a note below its bars: then its second amount is not comparable, and drawn hollow.
+"""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 
 from services.output import euros, fail
 
-ROW, BAR, LEFT, WIDE, RIGHT, TOP = 34, 12, 110, 520, 130, 56
+ROW, NOTE, BAR, LEFT, WIDE, RIGHT, TOP = 34, 16, 12, 110, 520, 130, 56
 COLOURS = ("#6b7a8f", "#1f6feb")
 
 
-def bars(title: str, names: tuple[str, str], rows: Sequence[tuple[str, Decimal, Decimal]]) -> str:
-    """Return the chart; `names` says what the first and the second amount of each row are."""
+def bars(
+    title: str,
+    names: tuple[str, str],
+    rows: Sequence[tuple[str, Decimal, Decimal]],
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the chart; `names` says what the first and the second amount of each row are, `notes` go by row."""
     most = max((max(now, then) for _, now, then in rows), default=Decimal(0)) or Decimal(1)
-    width, height = LEFT + WIDE + RIGHT, TOP + ROW * len(rows) + 14
+    width, height = LEFT + WIDE + RIGHT, TOP + ROW * len(rows) + NOTE * len(notes) + 14
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="Arial" font-size="12">',
         f"<title>{escape(title)}</title>",
@@ -25,17 +34,26 @@ def bars(title: str, names: tuple[str, str], rows: Sequence[tuple[str, Decimal, 
     for index, name in enumerate(names):
         parts.append(f'<rect x="{LEFT + 200 * index}" y="34" width="12" height="12" fill="{COLOURS[index]}"/>')
         parts.append(f'<text x="{LEFT + 18 + 200 * index}" y="44" fill="#1b1f24">{escape(name)}</text>')
-    for number, (name, *amounts) in enumerate(rows):
-        top = TOP + ROW * number
+    top = TOP
+    for name, *amounts in rows:
         parts.append(f'<text x="{LEFT - 8}" y="{top + 18}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>')
         for index, amount in enumerate(amounts):
             long = float(max(amount, Decimal(0)) / most) * WIDE
-            y = top + 2 + BAR * index
-            parts.append(f'<rect x="{LEFT}" y="{y}" width="{long:.1f}" height="{BAR - 1}" fill="{COLOURS[index]}"/>')
-            parts.append(
-                f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{euros(amount)}</text>'
-            )
+            parts += _bar(top + 2 + BAR * index, long, index, euros(amount), hollow=index == 1 and name in notes)
+        top += ROW
+        if name in notes:
+            parts.append(f'<text x="{LEFT}" y="{top + 4}" font-size="10" fill="#b42318">{escape(notes[name])}</text>')
+            top += NOTE
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def _bar(y: int, long: float, index: int, said: str, *, hollow: bool) -> list[str]:
+    colour = COLOURS[index]
+    drawn = f'fill="#ffffff" stroke="{colour}" stroke-dasharray="3 2"' if hollow else f'fill="{colour}"'
+    return [
+        f'<rect x="{LEFT}" y="{y}" width="{long:.1f}" height="{BAR - 1}" {drawn}/>',
+        f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{said}</text>',
+    ]
 
 
 def write(folder: Path, name: str, head: Sequence[str], rows: Iterable[Sequence[str]], chart: str) -> None:

@@ -1,6 +1,7 @@
 """plafond compare: which supplier of a lot would have been cheapest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,23 +14,23 @@ from services.commands.servers import DatabaseOption, on_database
 from services.contract.model import Contract
 from services.contract.money import plain, subtract
 from services.contract_store import newest
-from services.invoicing.compare import Comparison, compare
+from services.invoicing.compare import Comparison, Offer, compare
 from services.invoicing.dues import Due
-from services.output import Column, JsonOption, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, euros, fail, print_json, show, text
 from services.postgres import Connection
 
 _MONEY = ("usage", "promised", "amount", "difference")
 _COLUMNS = [
-    Column("award", "award", whole=True), Column("usage", "usage", right=True),
-    Column("promised", "promised besides", right=True), Column("amount", "due", right=True),
-    Column("difference", "difference", right=True), Column("missing", "can't be had there"),
-    Column("elsewhere", "not in these regions"),
+    Column("award", "award", whole=True), Column("complete", "complete", whole=True),
+    Column("usage", "usage", right=True), Column("promised", "promised besides", right=True),
+    Column("amount", "due", right=True), Column("difference", "difference", right=True), Column("lacks", "lacks"),
 ]  # fmt: skip
 _BESIDES = [
     Column("under", "under", whole=True), Column("award", "to", whole=True), Column("item", "item"),
     Column("why", "for"), Column("amount", "amount", right=True), Column("due", "due with"),
 ]  # fmt: skip
 _AS_USED = "as used"
+_YES_NO = {True: "yes", False: "no"}
 
 
 def compare_command(
@@ -42,12 +43,13 @@ def compare_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Price what an institution used of a lot under each supplier's offer; the most suitable and cheapest comes first.
+    """Price what an institution used of a lot under each supplier's offer; the cheapest that has all of it comes first.
 
     All is as the close would make it: the institution's own use moves to one award, what others used stays where it
     was, and what is promised to any award of the lot (reserved capacity, minimums, credit) counts and is listed.
-    An item that a supplier does not price is made up of the parts that the contract's equivalences name. Shared pools
-    are left out.
+    An item that a supplier does not price is made up of the parts that the contract's equivalences name. An offer that
+    lacks some of the items or regions is incomplete: what is due there is for the rest alone, so it comes last, without
+    a difference, and is never the cheapest. Shared pools are left out.
 
     Examples:
 
@@ -71,24 +73,33 @@ def compare_command(
     contract, made = on_database(database_url, work)
     if out is not None:
         title = f"{institution}, lot {lot} in {month}: as used, and under each award, {contract.currency}"
-        _write(out, title, made, contract.currency)
+        _write(out, title, made, contract)
     if as_json:
         about = {"lot": lot, "institution": institution, "month": month, "currency": contract.currency}
-        print_json(about | _as_data(made))
+        print_json(about | _as_data(made, contract))
     else:
-        _show(made, f"{institution}'s own use of lot {lot} in {month}, {contract.currency}")
+        _show(made, f"{institution}'s own use of lot {lot} in {month}, {contract.currency}", contract)
     warn_of_rates(made.provisional)
 
 
-def _as_data(made: Comparison) -> dict[str, Any]:
+def _as_data(made: Comparison, contract: Contract) -> dict[str, Any]:
     return {
         "as_used": _due(made.as_used),
+        "cheapest": list(made.cheapest),
         "offers": [
-            {"award": each.award, **_due(each.due), "difference": subtract(each.due.amount, made.as_used.amount),
-             "missing": list(each.missing), "elsewhere": list(each.elsewhere), "suits": each.suits}
+            {"award": each.award, "complete": each.complete, **_due(each.due), "difference": _difference(made, each),
+             "missing": [
+                 {"item": item, "quantity": quantity, "unit": contract.items[item].unit}
+                 for item, quantity in each.missing.items()
+             ], "elsewhere": list(each.elsewhere)}
             for each in made.offers
         ],
     }  # fmt: skip
+
+
+def _difference(made: Comparison, offer: Offer) -> Decimal | None:
+    """Return by how much an offer is dearer than what was used; None where it is for a part of that."""
+    return subtract(offer.due.amount, made.as_used.amount) if offer.complete else None
 
 
 def _due(due: Due) -> dict[str, Any]:
@@ -99,18 +110,45 @@ def _due(due: Due) -> dict[str, Any]:
     return {"usage": due.usage, "promised": due.promised, "amount": due.amount, "besides": besides}
 
 
-def _show(made: Comparison, title: str) -> None:
-    data = _as_data(made)
-    rows = [{"award": _AS_USED, **data["as_used"], "missing": [], "elsewhere": []}, *data["offers"]]
+def _show(made: Comparison, title: str, contract: Contract) -> None:
+    data = _as_data(made, contract)
+    rows = [{"award": _AS_USED, **data["as_used"], "difference": None}, *data["offers"]]
+    lacks = {each.award: _lacks(each, contract) for each in made.offers}
     shown = [
-        row | {name: euros(row[name]) for name in _MONEY if name in row}
-        | {name: ", ".join(row[name]) for name in ("missing", "elsewhere")}
+        row | {name: None if row[name] is None else euros(row[name]) for name in _MONEY}
+        | {"complete": _YES_NO.get(row.get("complete")), "lacks": lacks.get(row["award"])}
         for row in rows
     ]  # fmt: skip
     show(shown, _COLUMNS, title=title)
+    console.print(_verdict(made, contract.currency), style="bold", markup=False, highlight=False, soft_wrap=True)
     besides = list(_besides(rows))
     if besides:
         show(besides, _BESIDES, title="\nPromised besides; what is due with a later month is not in the sums above")
+
+
+def _verdict(made: Comparison, currency: str) -> str:
+    """Say which complete offer is the cheapest, and what the amounts of the others are."""
+    amounts = {each.award: each.due.amount for each in made.offers}
+    cheapest = made.cheapest
+    said = (
+        f"Cheapest complete offer: {' and '.join(cheapest)}, {euros(amounts[cheapest[0]])} {currency}."
+        if cheapest
+        else "No offer is complete, so none is the cheapest."
+    )
+    if all(each.complete for each in made.offers):
+        return said
+    return f"{said} What is due under an incomplete offer is without what it lacks: it can't be compared."
+
+
+def _lacks(offer: Offer, contract: Contract) -> str:
+    regions = f"regions {', '.join(offer.elsewhere)}" if offer.elsewhere else ""
+    return "; ".join(filter(None, [_missing(offer, contract), regions]))
+
+
+def _missing(offer: Offer, contract: Contract) -> str:
+    return ", ".join(
+        f"{item} ({plain(quantity)} {contract.items[item].unit})" for item, quantity in offer.missing.items()
+    )
 
 
 def _besides(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
@@ -119,14 +157,23 @@ def _besides(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
             yield each | {"under": row["award"], "amount": euros(each["amount"])}
 
 
-def _write(out: Path, title: str, made: Comparison, currency: str) -> None:
-    head = ["award", "usage", "promised", "amount", "as_used", "difference", "currency", "missing", "elsewhere"]
+def _write(out: Path, title: str, made: Comparison, contract: Contract) -> None:
+    head = [
+        "award", "complete", "cheapest", "usage", "promised", "amount", "as_used", "difference", "currency", "missing",
+        "elsewhere",
+    ]  # fmt: skip
     as_used = made.as_used.amount
-    rows: Sequence[Sequence[str]] = [
-        [each.award, plain(each.due.usage), plain(each.due.promised), plain(each.due.amount), plain(as_used),
-         plain(subtract(each.due.amount, as_used)), currency, " ".join(each.missing), " ".join(each.elsewhere)]
+    rows = [
+        [each.award, _YES_NO[each.complete], _YES_NO[each.award in made.cheapest], plain(each.due.usage),
+         plain(each.due.promised), plain(each.due.amount), plain(as_used), text(_difference(made, each)),
+         contract.currency, _missing(each, contract), " ".join(each.elsewhere)]
         for each in made.offers
     ]  # fmt: skip
-    drawn = [(each.award if each.suits else f"{each.award} *", as_used, each.due.amount) for each in made.offers]
-    names = (_AS_USED, "under this award (*: without what can't be had)")
-    chart.write(out, "comparison", head, rows, chart.bars(title, names, drawn))
+    drawn = [(each.award, as_used, each.due.amount) for each in made.offers]
+    notes = {
+        each.award: f"incomplete, not to be compared: lacks {_lacks(each, contract)}"
+        for each in made.offers
+        if not each.complete
+    }
+    names = (_AS_USED, "under this award" + (" (dashed: an incomplete offer)" if notes else ""))
+    chart.write(out, "comparison", head, rows, chart.bars(title, names, drawn, notes))

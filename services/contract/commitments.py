@@ -117,6 +117,9 @@ def _span(section: Section, life: list[date], *, required: bool) -> tuple[date, 
     if not life or (required and (starts is None or last is None)):
         return None
     begins, ends = starts or life[0], last + timedelta(days=1) if last else life[1]
+    if starts and last and last < starts:
+        section.problem("ends", f"{last}, before it starts", f"a day after {starts}")
+        return None
     if not life[0] <= begins < ends <= life[1]:
         where = f"{begins} to {ends - timedelta(days=1)}"
         section.problem("starts", where, f"days of the contract, from {life[0]} to {life[1] - timedelta(days=1)}")

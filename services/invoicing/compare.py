@@ -4,11 +4,12 @@ Law: every side is what the close would make due for the month to the lot's awar
 reserved, short of a minimum or paid in advance there. For an award's offer the institution's own use moves to it as a
 whole; all that others used stays where it was. An item that the award prices is taken as it is, another is made up of
 the parts that the contract names as its equivalent. What can't be made up is named, and so is what ran in regions that
-the award does not offer.
+the award does not offer: such an offer is incomplete. Its amount is of the rest alone, so it is compared with nothing
+and never the cheapest.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -52,27 +53,34 @@ class Used:
 class Offer:
     """What is due where an award delivers, without what it can't.
 
-    `missing` are the items that it neither prices nor can make up, `elsewhere` the regions in use that it lacks.
+    `missing` are the items that it neither prices nor can make up, and how much of them was used; `elsewhere` the
+    regions in use that it lacks.
     """
 
     award: str
     due: Due
-    missing: tuple[str, ...]
+    missing: Mapping[str, Decimal]
     elsewhere: tuple[str, ...]
 
     @property
-    def suits(self) -> bool:
+    def complete(self) -> bool:
         """Tell whether the award could deliver all of it, where it ran."""
         return not self.missing and not self.elsewhere
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What is due `as_used`, and under each offer: those that suit first, the cheapest before the others."""
+    """What is due `as_used`, and under each offer: the complete ones first, the cheapest before the others."""
 
     as_used: Due
     offers: list[Offer]
     provisional: list[ProvisionalRate]
+
+    @property
+    def cheapest(self) -> tuple[str, ...]:
+        """The awards whose offers are complete and cost least: none where no offer is complete."""
+        least = min((each.due.amount for each in self.offers if each.complete), default=None)
+        return tuple(each.award for each in self.offers if each.complete and each.due.amount == least)
 
 
 async def compare(connection: Connection, contract: Contract, lot: str, institution: str, month: str) -> Comparison:
@@ -87,7 +95,7 @@ async def compare(connection: Connection, contract: Contract, lot: str, institut
     used = Month(contract, month, institution, awards, await _charged(connection, month), before)
     offers = [offer(used, award, await _used(connection, used, award)) for award in awards]
     in_lot = [key for key in used.quantities if key.award in awards]
-    offers.sort(key=lambda each: (not each.suits, each.due.amount, each.award))
+    offers.sort(key=lambda each: (not each.complete, each.due.amount, each.award))
     return Comparison(due(used, used.quantities), offers, provisional_rates(contract, in_lot))
 
 
@@ -113,12 +121,13 @@ def offer(month: Month, award: str, used: Iterable[Used]) -> Offer:
     """Return what is due where an award delivers all that the institution used of the lot."""
     contract = month.contract
     moved: dict[ChargeKey, Decimal] = defaultdict(lambda: ZERO)
-    missing, regions = set(), set()
+    missing: dict[str, Decimal] = defaultdict(lambda: ZERO)
+    regions = set()
     for each in used:
         regions.add(each.region)
         parts = made_of(contract.rerated.get((award, month.month), contract), award, each.item, each.tariff)
         if parts is None:
-            missing.add(each.item)
+            missing[each.item] = add(missing[each.item], multiply(each.quantity, Decimal(each.events)))
             continue
         assert each.tariff is not None, "it has parts that have prices"
         for item, factor in parts.items():
@@ -127,7 +136,8 @@ def offer(month: Month, award: str, used: Iterable[Used]) -> Offer:
             moved[key] = add(moved[key], multiply(billed, Decimal(each.events)))
     others = {key: quantity for key, quantity in month.quantities.items() if not is_own(month, key)}
     offered = contract.awards[award].regions or tuple(contract.regions)
-    return Offer(award, due(month, others | moved), tuple(sorted(missing)), tuple(sorted(regions - set(offered))))
+    lacking = dict(sorted(missing.items()))
+    return Offer(award, due(month, others | moved), lacking, tuple(sorted(regions - set(offered))))
 
 
 def made_of(contract: Contract, award: str, item: str, tariff: date | None) -> dict[str, Decimal] | None:

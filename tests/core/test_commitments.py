@@ -404,6 +404,8 @@ def test_what_was_promised_may_not_vanish():
         (PREPAID.replace("starts = 2016-04-01\n", ""), "prepaid[2/ALPHA credit].starts", "nothing"),
         (PREPAID.replace('amount = "30"', 'amount = "-1"'), "prepaid[2/BETA credit].amount", "-1"),
         (PREPAID.replace("2/ALPHA", "2/BETA"), "prepaid[2/BETA credit].item", "again"),
+        (PREPAID.replace("ends = 2016-05-31", "ends = 2016-02-29", 1), "prepaid[2/BETA credit].ends",
+         "2016-02-29, before it starts"),
         (PREPAID.replace("cost", "costs"), "prepaid[2/BETA credit].costs", "an unknown key"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import add, total
 from services.invoicing.committed import committed, owed_by_institution
-from services.invoicing.compare import Used, made_of, offer
+from services.invoicing.compare import Comparison, Offer, Used, made_of, offer
 from services.invoicing.dues import Due, Month, due
 from services.invoicing.settle import settle
 from tests.conftest import SMALL
@@ -62,12 +62,12 @@ def test_an_offer_by_hand():
     ]
     made = offer(month(agreed), "1/ALPHA", used)
     # 200 x 0.10, 10 x 0.5 x 0.10, and 1.5 big machines of 4 x 0.08 + 100 x 0.0003 each
-    assert (made.due.amount, made.missing, made.elsewhere) == (Decimal("21.025"), (), ())
-    assert made.suits
+    assert (made.due.amount, made.missing, made.elsewhere) == (Decimal("21.025"), {}, ())
+    assert made.complete
     other = offer(month(agreed), "2/ALPHA", [each for each in used if each.tariff == FIRST])
-    assert (other.due.amount, other.missing) == (Decimal("10.25"), ())
+    assert (other.due.amount, other.missing) == (Decimal("10.25"), {})
     short = offer(month(agreed), "2/ALPHA", used)
-    assert (short.missing, short.suits) == (("big",), False)
+    assert (short.missing, short.complete) == ({"big": Decimal("1.5")}, False)
 
 
 def test_regions_that_an_award_does_not_offer_are_named():
@@ -79,7 +79,22 @@ def test_regions_that_an_award_does_not_offer_are_named():
     )
     other = next(code for code in agreed.regions if code != "fr-paris")
     made = offer(month(agreed), "1/ALPHA", [Used("vm", other, "EP", FIRST, Decimal(1), 1)])
-    assert (made.elsewhere, made.suits) == ((other,), False)
+    assert (made.elsewhere, made.complete) == ((other,), False)
+
+
+def an_offer(award: str, amount: str, *missing: str) -> Offer:
+    return Offer(award, Due(MARCH, Decimal(amount), ()), dict.fromkeys(missing, Decimal(1)), ())
+
+
+def compared(*offers: Offer) -> Comparison:
+    return Comparison(Due(MARCH, Decimal(9), ()), list(offers), [])
+
+
+def test_an_incomplete_offer_is_never_the_cheapest():
+    cheap, dear, same = an_offer("1/ALPHA", "1", "big"), an_offer("2/ALPHA", "8"), an_offer("2/BETA", "8.00")
+    assert compared(cheap, dear).cheapest == ("2/ALPHA",)
+    assert compared(dear, same, an_offer("2/GAMMA", "9")).cheapest == ("2/ALPHA", "2/BETA")
+    assert compared(cheap).cheapest == ()
 
 
 def key(award: str, item: str, subject: str = "EP") -> ChargeKey:

@@ -255,6 +255,7 @@ def test_an_indexed_price_is_rounded_to_twelve_decimals():
         (INDEXED.replace("valid_from = 2017-01-01\n", ""), "indexation[1].valid_from", "nothing"),
         (INDEXED.replace("2017-01-01", "2016-01-01"), "indexation[2/BETA 2016-01-01].valid_from", "2016-01-01"),
         (INDEXED.replace("2017-01-01", "2015-01-01"), "indexation[2/BETA 2015-01-01].valid_from", "2015-01-01"),
+        (INDEXED.replace("2018-01-01", "2017-01-01"), "indexation[2/BETA 2017-01-01].valid_from", "2017-01-01 again"),
         (INDEXED.replace('"1.5"', '"51"'), "indexation[2/BETA 2017-01-01].percent", "'51'"),
         (INDEXED.replace('"2/BETA"\nvalid_from = 2017', '"2/GAMMA"\nvalid_from = 2017'),
          "indexation[2/GAMMA 2017-01-01].award", "'2/GAMMA'"),

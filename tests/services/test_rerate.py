@@ -186,17 +186,25 @@ async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pip
     out = ["--out", str(tmp_path / "offers")]
     found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", MARCH, *out)
     assert found["as_used"]["amount"] == "14.5"  # 13 for machines, 0.2 for traffic, 1.3 for support
-    assert [(each["award"], each["amount"], each["missing"], each["suits"]) for each in found["offers"]] == [
-        ("2/BETA", "14.5", [], True),  # as re-rated
-        ("2/ALPHA", "15", ["traffic"], False),
+    lacks = [{"item": "traffic", "quantity": "12.5", "unit": "GiB"}]
+    assert [
+        (each["award"], each["amount"], each["difference"], each["missing"], each["complete"])
+        for each in found["offers"]
+    ] == [
+        ("2/BETA", "14.5", "0", [], True),  # as re-rated
+        ("2/ALPHA", "15", None, lacks, False),
     ]
+    assert found["cheapest"] == ["2/BETA"]
     assert (tmp_path / "offers" / "comparison.csv").read_text().splitlines() == [
-        "award,usage,promised,amount,as_used,difference,currency,missing,elsewhere",
-        "2/BETA,14.5,0,14.5,14.5,0,EUR,,",
-        "2/ALPHA,15,0,15,14.5,0.5,EUR,traffic,",
+        "award,complete,cheapest,usage,promised,amount,as_used,difference,currency,missing,elsewhere",
+        "2/BETA,yes,yes,14.5,0,14.5,14.5,0,EUR,,",
+        "2/ALPHA,no,no,15,0,15,14.5,,EUR,traffic (12.5 GiB),",
     ]
     chart = ET.parse(tmp_path / "offers" / "comparison.svg")  # noqa: S314 our own file
     texts = [each.text for each in chart.iter("{http://www.w3.org/2000/svg}text")]
-    assert {"2/BETA", "2/ALPHA *", "14.50", "15.00"} <= set(texts)
-    assert "can't be had there" in pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
+    note = "incomplete, not to be compared: lacks traffic (12.5 GiB)"
+    assert {"2/BETA", "2/ALPHA", "14.50", "15.00", note} <= set(texts)
+    said = pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
+    assert "Cheapest complete offer: 2/BETA, 14.50 EUR. What is due under an incomplete offer is without" in said
+    assert "traffic (12.5" in said
     assert "known: 1, 2" in pipeline.command("compare", "--lot", "9", "--institution", "EP", "--month", MARCH, status=2)

@@ -65,9 +65,11 @@ def _indexed(section: Section, awards: Collection[str], tables: list[_Table]) ->
         return []
     base = max(begun, key=lambda each: each.valid_from)
     if base.valid_from == day:
-        section.problem(
-            "valid_from", str(day), "a day on which no tariff of the award begins: its prices are as they stand"
-        )
+        if base.indexed:
+            section.problem("valid_from", f"{day} again", f"a day on which no other indexation of {award} begins")
+        else:
+            form = f"a day on which no tariff of {award} begins: its prices are as they stand"
+            section.problem("valid_from", str(day), form)
         return []
     factor = multiply(base.factor, add(ONE, multiply(percent, HUNDREDTH)))
     indexed = (*base.indexed, Indexed(day, percent))
