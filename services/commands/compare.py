@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,8 @@ _BESIDES = [
     Column("why", "for"), Column("amount", "amount", right=True), Column("due", "due with"),
 ]  # fmt: skip
 _AS_USED = "as used"
+NOTE_LENGTH_MAX = 120
+"""What fits into the chart; the rows of comparison.csv have it all."""
 _YES_NO = {True: "yes", False: "no"}
 
 
@@ -128,6 +131,8 @@ def _show(made: Comparison, title: str, contract: Contract) -> None:
 
 def _verdict(made: Comparison, currency: str) -> str:
     """Say which complete offer is the cheapest, and what the amounts of the others are."""
+    if not made.anything_used:
+        return "Nothing of this lot was used in the month: there is nothing to compare."
     amounts = {each.award: each.due.amount for each in made.offers}
     cheapest = made.cheapest
     said = (
@@ -137,7 +142,7 @@ def _verdict(made: Comparison, currency: str) -> str:
     )
     if all(each.complete for each in made.offers):
         return said
-    return f"{said} What is due under an incomplete offer is without what it lacks: it can't be compared."
+    return f"{said} An incomplete offer is not for all that was used: what is due there can't be compared."
 
 
 def _lacks(offer: Offer, contract: Contract) -> str:
@@ -171,7 +176,9 @@ def _write(out: Path, title: str, made: Comparison, contract: Contract) -> None:
     ]  # fmt: skip
     drawn = [(each.award, as_used, each.due.amount) for each in made.offers]
     notes = {
-        each.award: f"incomplete, not to be compared: lacks {_lacks(each, contract)}"
+        each.award: shorten(
+            f"incomplete, not to be compared: lacks {_lacks(each, contract)}", NOTE_LENGTH_MAX, placeholder=" …"
+        )
         for each in made.offers
         if not each.complete
     }

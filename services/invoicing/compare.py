@@ -75,10 +75,13 @@ class Comparison:
     as_used: Due
     offers: list[Offer]
     provisional: list[ProvisionalRate]
+    anything_used: bool = True
 
     @property
     def cheapest(self) -> tuple[str, ...]:
-        """The awards whose offers are complete and cost least: none where no offer is complete."""
+        """The awards whose offers are complete and cost least: none where no offer is complete, or nothing was used."""
+        if not self.anything_used:
+            return ()
         least = min((each.due.amount for each in self.offers if each.complete), default=None)
         return tuple(each.award for each in self.offers if each.complete and each.due.amount == least)
 
@@ -96,7 +99,8 @@ async def compare(connection: Connection, contract: Contract, lot: str, institut
     offers = [offer(used, award, await _used(connection, used, award)) for award in awards]
     in_lot = [key for key in used.quantities if key.award in awards]
     offers.sort(key=lambda each: (not each.complete, each.due.amount, each.award))
-    return Comparison(due(used, used.quantities), offers, provisional_rates(contract, in_lot))
+    anything_used = any(is_own(used, key) for key in used.quantities)
+    return Comparison(due(used, used.quantities), offers, provisional_rates(contract, in_lot), anything_used)
 
 
 async def _charged(connection: Connection, month: str) -> dict[ChargeKey, Decimal]:

@@ -1,5 +1,6 @@
 """Offers compared: what is missing is made up of equivalent parts, or named."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -95,6 +96,7 @@ def test_an_incomplete_offer_is_never_the_cheapest():
     assert compared(cheap, dear).cheapest == ("2/ALPHA",)
     assert compared(dear, same, an_offer("2/GAMMA", "9")).cheapest == ("2/ALPHA", "2/BETA")
     assert compared(cheap).cheapest == ()
+    assert replace(compared(dear), anything_used=False).cheapest == ()
 
 
 def key(award: str, item: str, subject: str = "EP") -> ChargeKey:

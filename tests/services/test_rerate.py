@@ -205,6 +205,8 @@ async def test_what_the_other_suppliers_of_the_lot_would_have_cost(pipeline: Pip
     note = "incomplete, not to be compared: lacks traffic (12.5 GiB)"
     assert {"2/BETA", "2/ALPHA", "14.50", "15.00", note} <= set(texts)
     said = pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", MARCH)
-    assert "Cheapest complete offer: 2/BETA, 14.50 EUR. What is due under an incomplete offer is without" in said
+    assert "Cheapest complete offer: 2/BETA, 14.50 EUR. An incomplete offer is not for all that was used" in said
     assert "traffic (12.5" in said
+    said = pipeline.command("compare", "--lot", "2", "--institution", "EP", "--month", "2016-07")
+    assert "Nothing of this lot was used in the month: there is nothing to compare." in said
     assert "known: 1, 2" in pipeline.command("compare", "--lot", "9", "--institution", "EP", "--month", MARCH, status=2)
