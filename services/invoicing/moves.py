@@ -6,7 +6,7 @@ amount is all that an institution owes for a month of use, on whatever invoices,
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -54,15 +54,23 @@ class Move:
 async def moves(connection: Connection, now: Contract, then: Contract) -> list[Move]:
     """Return what would move on the invoices to come if another contract were applied."""
     closed = {row["month"] for row in await connection.fetch(sql.CLOSED)}
-    months = {row["month"] for row in await connection.fetch(_OPEN_MONTHS)}
-    if closed:
-        months.add(next_month(max(closed)))
+    posted = {row["month"] for row in await connection.fetch(_OPEN_MONTHS)}
     before = await _on_invoices(connection)
     after = dict(before)
-    for month in sorted(months):
+    for month in open_months(month_of(now.starts), closed, posted):
         _add(before, await _invoiced(connection, now, month))
         _add(after, await _invoiced(connection, _after(now, then), month))
     return _differing(before, after, closed)
+
+
+def open_months(first: str, closed: Collection[str], posted: Collection[str]) -> list[str]:
+    """Return the months to be closed next, until the last in which anything was posted: promises are due unused, too.
+
+    `first` is the contract's first month.
+    """
+    following = next_month(max(closed)) if closed else first
+    last = max([*posted, *([following] if closed else [])], default="")
+    return months_between(following, last) if last >= following else []
 
 
 async def priced_otherwise(connection: Connection, now: Contract, then: Contract) -> tuple[list[Move], list[Unpriced]]:

@@ -77,6 +77,18 @@ def credit_of_eda(folder: Path) -> list[tuple[Decimal, Decimal]]:
     ]
 
 
+async def test_a_dry_run_shows_months_in_which_only_promises_are_due(pipeline: Pipeline, tmp_path: Path):
+    [later] = [each for each in SENT["alpha"] if b'"later"' in each]
+    await pipeline.push("alpha", [later])
+    await pipeline.through()
+    path = tmp_path / "contract.toml"
+    path.write_text(CONTRACT.replace('quantity = "1000", price = "0.03"', 'quantity = "1000", price = "0.02"'))
+    moves = pipeline.json("contract", "apply", str(path), "--dry-run")["moves"]
+    of_ep = [(each["month"], each["state"], each["difference"]) for each in moves if each["institution"] == "EP"]
+    assert (MONTHS[0], "open", "-10") in of_ep
+    assert {each["month"] for each in moves} == set(MONTHS), "May has the only usage so far"
+
+
 async def test_statements_and_invoices_are_as_billed(pipeline: Pipeline, tmp_path: Path):
     for provider, sent in SENT.items():
         await pipeline.push(provider, sent)
