@@ -13,9 +13,10 @@ from decimal import Decimal
 from services.contract.charges import ChargeKey, promised_meters
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, subtract
-from services.contract.months import next_month
+from services.contract.months import month_of
 from services.invoicing import sql
 from services.invoicing.kinds import Kind, kind_of
+from services.invoicing.moves import open_months
 from services.invoicing.post import plus
 from services.invoicing.rows import posting_key, share_of
 from services.invoicing.settle import NOTHING, PostingKey, Share, amounts, direct_amounts, owed, shares_of
@@ -33,7 +34,7 @@ async def changes(connection: Connection, agreed: Contract, made: Plan) -> list[
     """Return what each institution would pay otherwise if a plan was posted, by month of use, item and kind."""
     if not made.awards:
         return []
-    months = await _open_months(connection, made.month)
+    months = await _open_months(connection, agreed, made.month)
     now = await _moved(connection, agreed, months, made.month, made.now)
     then = await _moved(connection, made.contract, months, made.month, made.then)
     touched = {key.month for key in now.keys() | then.keys() if now.get(key) != then.get(key)}
@@ -49,15 +50,13 @@ async def changes(connection: Connection, agreed: Contract, made: Plan) -> list[
     ]
 
 
-async def _open_months(connection: Connection, month: str) -> list[str]:
-    """Return the months whose invoices are to come: those that are open in the books, the one in hand, the next."""
+async def _open_months(connection: Connection, contract: Contract, month: str) -> list[str]:
+    """Return the months whose invoices are to come, until the last in the books, with the one in hand and the next."""
     closed = await closed_months(connection)
-    months = {row["month"] for row in await connection.fetch(_OPEN)}
+    posted = {row["month"] for row in await connection.fetch(_OPEN)}
     if month not in closed:
-        months.add(month)
-    if closed:
-        months.add(next_month(max(closed)))
-    return sorted(months)
+        posted.add(month)
+    return open_months(month_of(contract.starts), closed, posted)
 
 
 async def _moved(
