@@ -97,6 +97,7 @@ def _as_data(made: Comparison, contract: Contract) -> dict[str, Any]:
              ], "elsewhere": list(each.elsewhere)}
             for each in made.offers
         ],
+        "provisional_rates": [each._asdict() for each in made.provisional],
     }  # fmt: skip
 
 

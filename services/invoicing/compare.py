@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from services.contract.charges import ChargeKey, ProvisionalRate, price_of, provisional_rates
+from services.contract.charges import ChargeKey, ProvisionalRate, price_of, promised_meters, provisional_rates
 from services.contract.model import Contract
 from services.contract.money import ZERO, add, multiply
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
@@ -54,13 +54,14 @@ class Offer:
     """What is due where an award delivers, without what it can't.
 
     `missing` are the items that it neither prices nor can make up, and how much of them was used; `elsewhere` the
-    regions in use that it lacks.
+    regions in use that it lacks, `provisional` the rates that it is priced at until their months have their own.
     """
 
     award: str
     due: Due
     missing: Mapping[str, Decimal]
     elsewhere: tuple[str, ...]
+    provisional: tuple[ProvisionalRate, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -98,9 +99,12 @@ async def compare(connection: Connection, contract: Contract, lot: str, institut
     used = Month(contract, month, institution, awards, await _charged(connection, month), before)
     offers = [offer(used, award, await _used(connection, used, award)) for award in awards]
     in_lot = [key for key in used.quantities if key.award in awards]
+    promised = [key for key in promised_meters(contract, month) if key.award in awards]
+    provisional = {rate for each in offers for rate in each.provisional}
+    provisional.update(provisional_rates(contract, [*in_lot, *promised]))
     offers.sort(key=lambda each: (not each.complete, each.due.amount, each.award))
     anything_used = any(is_own(used, key) for key in used.quantities)
-    return Comparison(due(used, used.quantities), offers, provisional_rates(contract, in_lot), anything_used)
+    return Comparison(due(used, used.quantities), offers, sorted(provisional), anything_used)
 
 
 async def _charged(connection: Connection, month: str) -> dict[ChargeKey, Decimal]:
@@ -140,8 +144,13 @@ def offer(month: Month, award: str, used: Iterable[Used]) -> Offer:
             moved[key] = add(moved[key], multiply(billed, Decimal(each.events)))
     others = {key: quantity for key, quantity in month.quantities.items() if not is_own(month, key)}
     offered = contract.awards[award].regions or tuple(contract.regions)
-    lacking = dict(sorted(missing.items()))
-    return Offer(award, due(month, others | moved), lacking, tuple(sorted(regions - set(offered))))
+    return Offer(
+        award,
+        due(month, others | moved),
+        dict(sorted(missing.items())),
+        tuple(sorted(regions - set(offered))),
+        tuple(provisional_rates(contract, moved)),
+    )
 
 
 def made_of(contract: Contract, award: str, item: str, tariff: date | None) -> dict[str, Decimal] | None:

@@ -71,6 +71,30 @@ def test_an_offer_by_hand():
     assert (short.missing, short.complete) == ({"big": Decimal("1.5")}, False)
 
 
+DOLLARS = """
+[[tariffs]]
+award = "2/ALPHA"
+valid_from = 2016-03-01
+currency = "USD"
+[tariffs.prices.vm]
+model = "per_unit"
+price = "0.05"
+[[rates]]
+currency = "USD"
+month = "2016-02"
+rate = "1.25"
+"""
+
+
+def test_an_offer_at_a_rate_that_is_not_its_months_says_so():
+    used = [Used("vm", "fr-paris", "EP", date(2016, 3, 1), Decimal(100), 1)]
+    made = offer(month(contract(SMALL + DOLLARS)), "2/ALPHA", used)
+    assert made.due.amount == 4
+    assert [(each.award, each.month, each.of) for each in made.provisional] == [("2/ALPHA", MARCH, "2016-02")]
+    known = contract(SMALL + DOLLARS + DOLLARS[DOLLARS.index("[[rates]]") :].replace("2016-02", "2016-03"))
+    assert offer(month(known), "2/ALPHA", used).provisional == ()
+
+
 def test_regions_that_an_award_does_not_offer_are_named():
     agreed = contract(
         SMALL.replace(
