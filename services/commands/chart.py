@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 from types import MappingProxyType
 
 from services.output import euros, fail
 
+NOTE_LENGTH_MAX = 120
+"""Characters that fit into the chart; the rows in the other file have it all."""
 ROW, NOTE, BAR, LEFT, WIDE, RIGHT, TOP = 34, 16, 12, 110, 520, 130, 56
 COLOURS = ("#6b7a8f", "#1f6feb")
 
@@ -54,6 +57,11 @@ def _bar(y: int, long: float, index: int, said: str, *, hollow: bool) -> list[st
         f'<rect x="{LEFT}" y="{y}" width="{long:.1f}" height="{BAR - 1}" {drawn}/>',
         f'<text x="{LEFT + long + 6:.1f}" y="{y + 10}" font-size="10" fill="#1b1f24">{said}</text>',
     ]
+
+
+def note(text: str) -> str:
+    """Return as much of a text as fits below a row."""
+    return shorten(text, NOTE_LENGTH_MAX, placeholder=" …")
 
 
 def write(folder: Path, name: str, head: Sequence[str], rows: Iterable[Sequence[str]], chart: str) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated, Any
 
 import typer
@@ -31,8 +30,6 @@ _BESIDES = [
     Column("why", "for"), Column("amount", "amount", right=True), Column("due", "due with"),
 ]  # fmt: skip
 _AS_USED = "as used"
-NOTE_LENGTH_MAX = 120
-"""What fits into the chart; the rows of comparison.csv have it all."""
 _YES_NO = {True: "yes", False: "no"}
 
 
@@ -177,9 +174,7 @@ def _write(out: Path, title: str, made: Comparison, contract: Contract) -> None:
     ]  # fmt: skip
     drawn = [(each.award, as_used, each.due.amount) for each in made.offers]
     notes = {
-        each.award: shorten(
-            f"incomplete, not to be compared: lacks {_lacks(each, contract)}", NOTE_LENGTH_MAX, placeholder=" …"
-        )
+        each.award: chart.note(f"incomplete, not to be compared: lacks {_lacks(each, contract)}")
         for each in made.offers
         if not each.complete
     }

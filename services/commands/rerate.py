@@ -117,6 +117,8 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
     elif rows:
         other_months = any(each.month != made.month for each in made.changes)
         show(rows, [_MONTH, *_COLUMNS] if other_months else _COLUMNS, title=f"{made.month} priced again")
+        if any(not row["difference"].strip("0.") for row in rows):
+            console.print("0.00 is less than half a cent", style="dim", highlight=False)
     difference = total(subtract(each.then, each.now) for each in made.changes)
     if not made.awards and not posted_on:
         return

@@ -8,8 +8,9 @@ import typer
 from services.commands import chart
 from services.commands.contract_file import contract_in
 from services.commands.month_range import months_given, refuse_outside
+from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
-from services.commands.unpriced import say_unpriced, unpriced_data
+from services.commands.unpriced import left_out, say_unpriced, unpriced_data
 from services.contract.model import Contract
 from services.contract.money import ZERO, plain, quotient, subtract, total
 from services.contract_store import newest
@@ -20,7 +21,7 @@ from services.postgres import Connection
 _COLUMNS = [
     Column("institution", "institution", whole=True), Column("now", "now", right=True),
     Column("then", "then", right=True), Column("difference", "difference", right=True),
-    Column("per_cent", "%", right=True),
+    Column("per_cent", "%", right=True), Column("left_out", "left out then"),
 ]  # fmt: skip
 
 
@@ -65,6 +66,7 @@ def simulate_command(
         print_json(_as_data(agreed, made))
     else:
         _show(agreed, made, f"{first} to {months[-1]}" if len(months) > 1 else first)
+    warn_of_rates(made.provisional)
     say_unpriced(made.unpriced)
     if made.unpriced:
         raise typer.Exit(1)
@@ -72,8 +74,14 @@ def simulate_command(
 
 def _show(contract: Contract, made: Simulation, when: str) -> None:
     rows = [_row(*each) for each in made.by_institution()]
-    shown = [row | {name: euros(row[name]) for name in ("now", "then", "difference")} for row in rows]
-    show(shown, _COLUMNS, title=f"Usage of {when}, {contract.currency}")
+    shown = [
+        row
+        | {name: euros(row[name]) for name in ("now", "then", "difference")}
+        | {"left_out": left_out(made.unpriced, row["institution"])}
+        for row in rows
+    ]
+    columns = _COLUMNS if made.unpriced else _COLUMNS[:-1]
+    show(shown, columns, title=f"Usage of {when}, {contract.currency}")
     whole = _row("all", total(row["now"] for row in rows), total(row["then"] for row in rows))
     heads = counted(len(rows), "institution")
     console.print(
@@ -99,16 +107,22 @@ def _as_data(contract: Contract, made: Simulation) -> dict[str, Any]:
             for month, institution in [key]
         ],
         "unpriced": unpriced_data(made.unpriced),
+        "provisional_rates": [each._asdict() for each in made.provisional],
     }
 
 
 def _write(out: Path, contract: Contract, made: Simulation, when: str) -> None:
-    head = ["month", "institution", "now", "then", "difference", "currency"]
+    head = ["month", "institution", "now", "then", "difference", "currency", "left_out"]
     rows = [
         [row["month"], row["institution"], *(plain(row[name]) for name in ("now", "then", "difference")),
-         contract.currency]
+         contract.currency, left_out(made.unpriced, row["institution"], row["month"])]
         for row in _as_data(contract, made)["months"]
     ]  # fmt: skip
     names = ("now", "under the other contract")
-    drawn = chart.bars(f"What past usage would cost: {when}", names, made.by_institution())
+    notes = {
+        institution: chart.note(f"not to be compared: without {lacking}")
+        for institution, *_ in made.by_institution()
+        if (lacking := left_out(made.unpriced, institution))
+    }
+    drawn = chart.bars(f"What past usage would cost: {when}", names, made.by_institution(), notes)
     chart.write(out, "simulation", head, rows, drawn)

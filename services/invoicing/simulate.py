@@ -6,10 +6,11 @@ months used and drew counts. Only the months that are asked for are in the resul
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
+from services.contract.charges import ChargeKey, ProvisionalRate, provisional_rates
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import month_of, months_between
@@ -24,11 +25,15 @@ Totals = dict[tuple[str, str], Decimal]
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What past usage costs under the contract in force and under another, in each one's currency."""
+    """What past usage costs under the contract in force and under another, in each one's currency.
+
+    What is `unpriced` under the other is in no sum; `provisional` are the rates of both that are not their month's own.
+    """
 
     now: Totals
     then: Totals
     unpriced: list[Unpriced]
+    provisional: list[ProvisionalRate] = field(default_factory=list)
 
     def by_institution(self) -> list[tuple[str, Decimal, Decimal]]:
         """Return each institution with both sums over all months, in the order of their codes."""
@@ -46,7 +51,15 @@ async def simulate(connection: Connection, now: Contract, then: Contract, months
     """
     actual, _ = await owed(connection, now, months)
     other, unpriced = await owed(connection, then, months)
-    return Simulation(_totals(actual), _totals(other), unpriced)
+    provisional = {*_provisional(now, actual), *_provisional(then, other)}
+    return Simulation(_totals(actual), _totals(other), unpriced, sorted(provisional))
+
+
+def _provisional(contract: Contract, lines: Iterable[PostingKey]) -> list[ProvisionalRate]:
+    """Return the rates of what is priced at another month's; promises of amounts have no price."""
+    promises = committed_lines(contract)
+    keys = (ChargeKey(*line[3:], line.institution) for line in lines if (line.award, line.item) not in promises)
+    return provisional_rates(contract, keys)
 
 
 async def owed(

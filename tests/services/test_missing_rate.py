@@ -59,6 +59,16 @@ async def test_usage_is_charged_provisionally_and_the_close_waits(pipeline: Pipe
         await pipeline.close(APRIL)
 
 
+async def test_what_compares_prices_says_that_they_are_provisional(pipeline: Pipeline, tmp_path: Path):
+    path = tmp_path / "contract.toml"
+    path.write_text(CONTRACT)
+    found = pipeline.json("simulate", "--contract", str(path), "--from", APRIL)
+    assert [(each["award"], each["of"]) for each in found["provisional_rates"]] == [("2/ALPHA", "2016-03")]
+    assert pipeline.json("simulate", "--contract", str(path), "--from", "2016-03")["provisional_rates"] == []
+    found = pipeline.json("compare", "--lot", "2", "--institution", "EP", "--month", APRIL)
+    assert [(each["award"], each["of"]) for each in found["provisional_rates"]] == [("2/ALPHA", "2016-03")]
+
+
 async def test_the_rate_comes_by_a_re_rating_and_stays(pipeline: Pipeline, tmp_path: Path):
     path = tmp_path / "contract.toml"
     path.write_text(CONTRACT + rate(APRIL, "1.6"))

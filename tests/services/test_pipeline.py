@@ -220,7 +220,10 @@ async def test_what_past_usage_would_cost_under_another_contract(pipeline: Pipel
     other.write_text(applied["file"] + cheaper)
     pipeline.command(*words, "--out", str(tmp_path / "whatif"), status=1)
     assert (tmp_path / "whatif" / "simulation.svg").read_text().startswith("<svg")
-    assert "month,institution,now,then,difference,currency" in (tmp_path / "whatif" / "simulation.csv").read_text()
+    written = (tmp_path / "whatif" / "simulation.csv").read_text().splitlines()
+    assert written[0] == "month,institution,now,then,difference,currency,left_out"
+    assert [row for row in written if "traffic of 2/BETA (" in row and ",EP," in row]
+    assert "not to be compared: without traffic of 2/BETA (" in (tmp_path / "whatif" / "simulation.svg").read_text()
     assert await pipeline.audit() == []
 
 
