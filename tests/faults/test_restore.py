@@ -1,5 +1,6 @@
 """A database set back to an older point and a replay of the topics end in the same ledger."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -294,6 +295,9 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     _own(data)
     data.chmod(0o700)
     server.start()
+    async with asyncio.timeout(30):
+        while await pipeline.fetch("select pg_is_in_recovery()") != [(False,)]:
+            await asyncio.sleep(0.1)
     assert await books(pipeline) != before
     pool = await open_pool(pipeline.url, "recover", size=2 * AT_A_TIME, first=STAGING)
     recovered = await recover(pool, pipeline.kafka, margin=1)
