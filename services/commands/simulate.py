@@ -93,7 +93,7 @@ def _show(contract: Contract, made: Simulation, when: str) -> None:
 
 def _row(institution: str, now: Any, then: Any) -> dict[str, Any]:
     difference = subtract(then, now)
-    per_cent = f"{quotient(difference * 100, now):+.2f}" if now else ""
+    per_cent = f"{quotient(difference * 100, now):+z.2f}" if now else ""
     return {"institution": institution, "now": now, "then": then, "difference": difference, "per_cent": per_cent}
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from services import output
+from services.commands.simulate import _row
 from services.output import Column, euros, show
 
 COLUMNS = [
@@ -47,3 +48,9 @@ def test_where_nothing_is_spare_numbers_go_over_several_lines_and_lose_no_digit(
 )
 def test_an_amount_is_rounded_half_up_and_nothing_has_no_sign(amount: str, written: str):
     assert euros(Decimal(amount)) == written
+
+
+def test_a_change_of_nearly_nothing_has_no_minus():
+    assert _row("EP", Decimal("734.9"), Decimal("734.89999"))["per_cent"] == "+0.00"
+    assert _row("EP", Decimal(200), Decimal(199))["per_cent"] == "-0.50"
+    assert _row("EP", Decimal(0), Decimal(1))["per_cent"] == ""
