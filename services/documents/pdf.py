@@ -1,4 +1,4 @@
-"""A document as a PDF that a person reads: one page that sums up, then the lines.
+"""A document as a PDF that a person reads: one page that sums up, then the lines. PDF/A-3, to be kept for good.
 
 Law: the same document gives the same bytes: no clock, no font of the machine. Every text goes to the template as data,
 so nothing that a contract names is ever read as markup. Quantities and prices are rounded for reading, amounts are not.
@@ -15,6 +15,8 @@ import typst
 
 from services.contract.money import ONE, ZERO, add, opposite, quotient, total
 from services.contract.parties import Party, TaxCategory
+from services.documents.cii import cii
+from services.documents.factur_x import with_factur_x
 from services.documents.model import Document, DocumentKind, DocumentLine, Spent
 from services.documents.texts import exemption
 from services.documents.words import (
@@ -36,16 +38,17 @@ _TEMPLATE = Path(__file__).with_name("invoice.typ")
 
 
 def as_pdf(document: Document) -> bytes:
-    """Print a document."""
+    """Print a document, with the e-invoice of the same document in it (Factur-X, which is ZUGFeRD as well)."""
     made: bytes | None = typst.compile(
         _TEMPLATE,
-        sys_inputs={"data": json.dumps(_data(document))},
+        sys_inputs={"data": json.dumps(_data(document)), "e_invoice": cii(document).decode()},
         ignore_system_fonts=True,
         timestamp=datetime.combine(document.issued, time(), UTC),
+        pdf_standards=["a-3b"],
         pdf_tags=False,
     )
     assert made is not None, "one output without a path is returned"
-    return made
+    return with_factur_x(made)
 
 
 def _data(document: Document) -> dict[str, Any]:
