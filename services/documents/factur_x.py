@@ -23,13 +23,14 @@ def with_factur_x(pdf: bytes) -> bytes:
     """Add Factur-X's metadata to a PDF/A-3 of Typst's that has the e-invoice embedded."""
     trailer = _TRAILER.search(pdf)
     assert trailer, "Typst ends a PDF with a trailer"
+    keys, previous = trailer.groups()
     (number,) = set(_METADATA.findall(pdf))
     (told,) = re.findall(rb"\n%s 0 obj\n<<.*?>>\nstream\n(.*?)\nendstream" % number, pdf, re.DOTALL)
     metadata = _extended(told.decode()).encode()
-    head = b"\n%s 0 obj\n<</Type/Metadata/Subtype/XML/Length %d>>\nstream\n" % (number, len(metadata))
+    head = b"\n%b 0 obj\n<</Type/Metadata/Subtype/XML/Length %d>>\nstream\n" % (number, len(metadata))
     update = pdf + head + metadata + b"\nendstream\nendobj\n"
-    table = b"xref\n%s 1\n%010d 00000 n\r\n" % (number, len(pdf) + 1)
-    last = b"trailer\n<<%s/Prev %s>>\nstartxref\n%d\n%%%%EOF\n" % (*trailer.groups(), len(update))
+    table = b"xref\n%b 1\n%010d 00000 n\r\n" % (number, len(pdf) + 1)
+    last = b"trailer\n<<%s/Prev %s>>\nstartxref\n%d\n%%%%EOF\n" % (keys, previous, len(update))
     return update + table + last
 
 
