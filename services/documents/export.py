@@ -16,7 +16,7 @@ from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import total
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
-from services.documents.make import Issued
+from services.documents.make import Issued, origins
 from services.documents.model import Preceding
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
@@ -127,12 +127,13 @@ def _tasks(books: _Books) -> list[Task]:
     What was exported before is made by the version of then.
     """
     tasks = []
+    shared = origins(each.statement for each in books.invoices)
     invoiced = total(each.total for mine in books.issued.values() for each in mine.values())
     for each in books.invoices:
         forms = books.recorded.get(each.number, {})
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
-        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced)
+        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced, shared)
         versions = {first.version for first in forms.values()} or dict.fromkeys((books.version, books.newest))
         tasks.append(Task(issued, tuple(versions), forms))
     return tasks

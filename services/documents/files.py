@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.contract.model import Contract
 from services.documents.data import as_csv, as_json
+from services.documents.focus import focus_1_2
 from services.documents.make import Issued, document
 from services.documents.model import Document
 from services.documents.pdf import as_pdf
@@ -23,6 +24,7 @@ FORMS: Mapping[str, Callable[[Document], bytes]] = {
     "csv": as_csv,
     "xlsx": as_xlsx,
     "json": as_json,
+    "focus-1.2.csv": focus_1_2,
 }
 """How a document is written, by the ending of the file's name."""
 
