@@ -16,6 +16,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from anyascii import anyascii
+
 from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, opposite, plain, quotient, round_half_up
 from services.contract.months import first_day, midnight, next_month
 from services.documents.model import Document, DocumentKind, DocumentLine
@@ -56,8 +58,9 @@ class Cost:
 
 
 def focus_1_2(document: Document) -> bytes:
-    """Write a document's rows as CSV (RFC 4180, UTF-8) with a header."""
-    return as_csv((*COLUMNS, *OWN_COLUMNS), (_with_provider(row, line) for row, line in rows(document)))
+    """Write a document's rows as CSV (RFC 4180) with a header; names are romanised, since 1.2 takes ASCII alone."""
+    made = (_with_provider(row, line) for row, line in rows(document))
+    return as_csv((*COLUMNS, *OWN_COLUMNS), ({name: anyascii(value) for name, value in row.items()} for row in made))
 
 
 def as_csv(columns: Sequence[str], made: Iterator[Row]) -> bytes:
@@ -115,7 +118,7 @@ def _of_line(document: Document, line: DocumentLine) -> Row:
         "ServiceName": line.name,
         "SkuId": sku,
         "SkuMeter": line.name,
-        "SkuPriceId": f"{sku}/{line.tariff}",
+        "SkuPriceId": f"{sku}/{line.tariff}" if made.price is not None else "",
         **_sub_account(document, line),
         "Tags": _tags(line),
         "x_Award": line.award,
