@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import round_half_up, total
-from services.documents.make import Issued, document
+from services.documents.make import Issued, document, origins
 from services.documents.model import Document, Preceding
 from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Line, Statement
@@ -47,7 +47,7 @@ def issued(lines: Sequence[Line], institution: str = "EP", month: str = MARCH, *
     before = {name[1:].replace("_", "-"): each for name, each in earlier.items()}
     statement = Statement(institution, month, tuple(lines))
     others = total(each.total for each in before.values())
-    return Issued("SMALL-2016-000007", ISSUED, statement, before, statement.total + others + 100)
+    return Issued("SMALL-2016-000007", ISSUED, statement, before, statement.total + others + 100, origins([statement]))
 
 
 def made(

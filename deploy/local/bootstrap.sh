@@ -9,6 +9,7 @@ uv_version=0.13.9
 kafka=.cache/kafka-4.3.1
 rules=.cache/invoice-rules-2026.5
 pdfa=.cache/verapdf-1.28.2
+focus=.cache/focus-validator-2.2.1
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 packages_updated=
@@ -32,6 +33,7 @@ main() {
     jars "Kafka's jars" deploy/local/kafka/pom.xml "$kafka"
     jars "the rules of e-invoices" deploy/local/rules/pom.xml "$rules"
     jars "veraPDF" deploy/local/pdfa/pom.xml "$pdfa"
+    focus_validator
 }
 
 python_packages() {
@@ -48,6 +50,21 @@ python_packages() {
     env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \
         .cache/uv/bin/uv sync --quiet --frozen --compile-bytecode --python "$python"
     .venv/bin/python -m compileall -q services schemas
+}
+
+focus_validator() { # wants a newer Python than we do; without one its tests say that they are left out
+    local python="" name key
+    key=$(key deploy/local/focus/requirements.txt)
+    if is_done "$focus/key" "$key"; then return; fi
+    for name in python3.14 python3.13 python3.12 python3 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python3; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then python=$name && break; fi
+    done
+    [ -n "$python" ] || return 0
+    say "the validator of FOCUS into $focus, with $("$python" --version)"
+    rm -rf "$focus"
+    .cache/uv/bin/uv venv --quiet --python "$("$python" -c 'import sys; print(sys._base_executable)')" "$focus"
+    VIRTUAL_ENV=$focus .cache/uv/bin/uv pip sync --quiet --require-hashes deploy/local/focus/requirements.txt
+    echo "$key" >"$focus/key"
 }
 
 find_python() {

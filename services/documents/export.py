@@ -16,8 +16,9 @@ from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import total
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
-from services.documents.make import Issued
+from services.documents.make import Issued, origins
 from services.documents.model import Preceding
+from services.documents.month_files import write_month
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
 from services.invoicing.read import invoices_of
@@ -45,17 +46,20 @@ class ExportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export came to: a result for each invoice by number, and for each award with anything to invoice."""
+    """What an export came to: a result for each invoice by number, and for each award with anything to invoice, and how
+    many files of the whole month there are.
+    """
 
     contract: Contract
     invoices: tuple[Invoice, ...]
     results: tuple[Result, ...]
     suppliers: tuple[Result, ...]
+    month_files: int
 
     @property
     def files(self) -> int:
         """How many files were written."""
-        return sum(len(each.made) for each in (*self.results, *self.suppliers))
+        return sum(len(each.made) for each in (*self.results, *self.suppliers)) + self.month_files
 
     @property
     def left_out(self) -> list[Result]:
@@ -87,7 +91,8 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
         results = sorted(_export(books.names, _tasks(books), out), key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
-        return Exported(books.names.closed, tuple(books.invoices), tuple(results), tuple(suppliers))
+        whole = _write_month(books, results, out)
+        return Exported(books.names.closed, tuple(books.invoices), tuple(results), tuple(suppliers), whole)
     finally:
         await connection.execute(_NEXT_ONE)
 
@@ -127,12 +132,13 @@ def _tasks(books: _Books) -> list[Task]:
     What was exported before is made by the version of then.
     """
     tasks = []
+    shared = origins(each.statement for each in books.invoices)
     invoiced = total(each.total for mine in books.issued.values() for each in mine.values())
     for each in books.invoices:
         forms = books.recorded.get(each.number, {})
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
-        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced)
+        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced, shared)
         versions = {first.version for first in forms.values()} or dict.fromkeys((books.version, books.newest))
         tasks.append(Task(issued, tuple(versions), forms))
     return tasks
@@ -180,6 +186,16 @@ def _export_suppliers(books: _Books, out: Path) -> list[Result]:
             write_whole(out / SUPPLIERS / f"{award}.csv", text)
         results.append(Result(award, "", books.version, {} if differing else found, tuple(differing)))
     return results
+
+
+def _write_month(books: _Books, results: Sequence[Result], out: Path) -> int:
+    """Write the files of the whole month; who issues its invoices is told by the newest version that knows."""
+    coordinator = books.names.closed.coordinator or books.names.parties[books.newest].coordinator
+    if coordinator is None:
+        return 0
+    issued = max(mine[books.month].issued for mine in books.issued.values() if books.month in mine)
+    zone = books.names.closed.zone
+    return write_month(out, books.month, zone, coordinator.party.legal_name, issued, results)
 
 
 async def _record(connection: Connection, month: str, results: Sequence[Result]) -> None:

@@ -11,18 +11,25 @@ from pathlib import Path
 
 from services.contract.model import Contract
 from services.documents.data import as_csv, as_json
+from services.documents.focus import focus_1_2
+from services.documents.focus_1_4 import cost_and_usage, invoice_detail
 from services.documents.make import Issued, document
 from services.documents.model import Document
 from services.documents.pdf import as_pdf
 from services.documents.sheet import as_xlsx
 from services.documents.ubl import ubl
 
+FOCUS_1_2 = "focus-1.2.csv"
+COST_AND_USAGE, INVOICE_DETAIL = "focus-1.4-cost-and-usage.csv", "focus-1.4-invoice-detail.csv"
 FORMS: Mapping[str, Callable[[Document], bytes]] = {
     "xml": ubl,
     "pdf": as_pdf,
     "csv": as_csv,
     "xlsx": as_xlsx,
     "json": as_json,
+    FOCUS_1_2: focus_1_2,
+    COST_AND_USAGE: cost_and_usage,
+    INVOICE_DETAIL: invoice_detail,
 }
 """How a document is written, by the ending of the file's name."""
 

@@ -4,14 +4,15 @@ Law: a document says what the books say. It adds names and references from the c
 turns, and a unit price; no amount is reckoned anew.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import NamedTuple, Self
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import add, opposite, plain, total
+from services.contract.money import ZERO, add, opposite, plain, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -25,11 +26,37 @@ from services.invoicing.statement import Line, Statement
 LINES_MAX = 1_000_000
 
 
+class Origin(NamedTuple):
+    """What is split among a pool's members: one item's use in one month."""
+
+    pool: str
+    award: str
+    item: str
+    month: str
+    tariff: str
+
+    @classmethod
+    def of(cls, key: PostingKey) -> Self:
+        """Return what a member's share is a share of."""
+        return cls(key.pool, key.award, key.item, key.month, key.tariff)
+
+
+def origins(statements: Iterable[Statement]) -> dict[Origin, Decimal]:
+    """Add up what all members are charged of pools, in the rounded amounts of a month's invoices."""
+    sums: dict[Origin, Decimal] = {}
+    for statement in statements:
+        for line in statement.lines:
+            if line.key.pool:
+                origin = Origin.of(line.key)
+                sums[origin] = add(sums.get(origin, ZERO), line.amount)
+    return sums
+
+
 @dataclass(frozen=True, slots=True)
 class Issued:
     """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
 
-    `invoiced` is what all institutions were invoiced up to its month.
+    `invoiced` is what all institutions were invoiced up to its month, `origins` what all members are charged of pools.
     """
 
     number: str
@@ -37,6 +64,7 @@ class Issued:
     statement: Statement
     earlier: Mapping[str, Preceding]
     invoiced: Decimal
+    origins: Mapping[Origin, Decimal] = field(default_factory=dict)
 
 
 def document(contract: Contract, parties: Contract, issued: Issued) -> Document | list[Problem]:
@@ -58,7 +86,7 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
     assert buyer is not None, "nothing is lacking"
     assert buyer.tax is not None, "nothing is lacking"
     kind = DocumentKind.CREDIT_NOTE if statement.total < 0 else DocumentKind.INVOICE
-    describe = partial(_line, contract, statement.month, buyer.accounting_costs, _turned(kind), {})
+    describe = partial(_line, contract, statement.month, buyer.accounting_costs, _turned(kind), issued.origins, {})
     months = sorted({line.key.month for line in statement.lines} & issued.earlier.keys())
     return Document(
         number=issued.number,
@@ -67,6 +95,7 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         contract_name=contract.name,
         institution=statement.institution,
         month=statement.month,
+        zone=contract.zone,
         period_starts=starts,
         period_ends=ends,
         issued=issued.day,
@@ -99,6 +128,7 @@ def _line(
     month: str,
     accounting_costs: Mapping[str, str],
     turned: Callable[[Decimal], Decimal],
+    origins: Mapping[Origin, Decimal],
     kinds: dict[tuple[str, str, str, str], str],
     number: int,
     line: Line,
@@ -117,9 +147,11 @@ def _line(
         what=kinds[place],
         award=key.award,
         supplier=contract.suppliers[contract.awards[key.award].supplier].name,
+        publisher=_publisher(contract, key.award),
         department=key.department,
         department_name=contract.institutions[key.institution].departments[key.department] if key.department else "",
         pool=pool_share(contract, key) if key.pool else None,
+        origin=origins.get(Origin.of(key)) if key.pool else None,
         month=key.month if key.month != month else "",
         tariff=key.tariff,
         quantity=quantity,
@@ -130,6 +162,14 @@ def _line(
         net=net,
         accounting_cost=accounting_costs.get(key.department, ""),
     )
+
+
+def _publisher(contract: Contract, award: str) -> str:
+    """Return who runs the cloud under an award: its provider, or the supplier where several do."""
+    agreed = contract.awards[award]
+    if len(agreed.providers) == 1:
+        return contract.providers[agreed.providers[0]].name
+    return contract.suppliers[agreed.supplier].name
 
 
 def pool_share(contract: Contract, key: PostingKey) -> PoolShare:

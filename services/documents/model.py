@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
+from zoneinfo import ZoneInfo
 
 from services.contract.money import HUNDREDTH, add, multiply, round_half_up, total
 from services.contract.parties import Buyer, Coordinator, Tax
@@ -66,6 +67,7 @@ class DocumentLine:
     """One line. `net` is due, rounded from `exact`; `quote` says how it is priced, `quantity` what was metered.
 
     `month` is that of the use, empty unless it differs from the document's; `tariff` is the first day of the prices.
+    `publisher` is who runs the cloud; `origin` is what all members of a pool's line are charged, as in the books.
     """
 
     number: int
@@ -74,9 +76,11 @@ class DocumentLine:
     what: str
     award: str
     supplier: str
+    publisher: str
     department: str
     department_name: str
     pool: PoolShare | None
+    origin: Decimal | None
     month: str
     tariff: str
     quantity: Decimal
@@ -110,6 +114,7 @@ class Document:
     contract_name: str
     institution: str
     month: str
+    zone: ZoneInfo
     period_starts: date
     period_ends: date
     issued: date

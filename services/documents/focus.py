@@ -1,0 +1,237 @@
+"""A document as FOCUS: the FinOps Open Cost and Usage Specification's rows of cost and usage, version 1.2.
+
+Law: the rows' BilledCost adds up to what is to be paid (on a credit note, to what is owed back, below zero), and
+where a row has a unit price, ContractedCost is that times the quantity. Source: focus.finops.org, version 1.2.
+
+The supplier stands for provider and invoice issuer, which the specification wants to be the same wherever something is
+billed; who runs the cloud is the publisher. Times are UTC: a month begins at midnight in the contract's zone.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from anyascii import anyascii
+
+from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, opposite, plain, quotient, round_half_up
+from services.contract.months import first_day, midnight, next_month
+from services.documents.model import Document, DocumentKind, DocumentLine
+from services.invoicing.kinds import Kind
+
+COLUMNS = (
+    "AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingAccountType", "BillingCurrency",
+    "BillingPeriodEnd", "BillingPeriodStart", "CapacityReservationId", "CapacityReservationStatus", "ChargeCategory",
+    "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart",
+    "CommitmentDiscountCategory", "CommitmentDiscountId", "CommitmentDiscountName", "CommitmentDiscountQuantity",
+    "CommitmentDiscountStatus", "CommitmentDiscountType", "CommitmentDiscountUnit", "ConsumedQuantity", "ConsumedUnit",
+    "ContractedCost", "ContractedUnitPrice", "EffectiveCost", "InvoiceId", "InvoiceIssuerName", "ListCost",
+    "ListUnitPrice", "PricingCategory", "PricingCurrency", "PricingCurrencyContractedUnitPrice",
+    "PricingCurrencyEffectiveCost", "PricingCurrencyListUnitPrice", "PricingQuantity", "PricingUnit", "ProviderName",
+    "PublisherName", "RegionId", "RegionName", "ResourceId", "ResourceName", "ResourceType", "ServiceCategory",
+    "ServiceName", "ServiceSubcategory", "SkuId", "SkuMeter", "SkuPriceDetails", "SkuPriceId", "SubAccountId",
+    "SubAccountName", "SubAccountType", "Tags",
+)  # fmt: skip
+OWN_COLUMNS = ("x_Award", "x_Lot", "x_LineNumber", "x_UsageMonth")
+"""What the specification has no column for; it wants such names to begin so, and after its own."""
+
+Row = dict[str, str]
+"""Values by column; what is not there is null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """How a line is charged in FOCUS' terms; without a `price` it has no quantity either."""
+
+    category: str
+    frequency: str
+    billed: Decimal
+    contracted: Decimal
+    effective: Decimal
+    quantity: Decimal | None = None
+    unit: str = ""
+    price: Decimal | None = None
+
+
+def focus_1_2(document: Document) -> bytes:
+    """Write a document's rows as CSV (RFC 4180) with a header; names are romanised, since 1.2 takes ASCII alone."""
+    made = (_with_provider(row, line) for row, line in rows(document))
+    return as_csv((*COLUMNS, *OWN_COLUMNS), ({name: anyascii(value) for name, value in row.items()} for row in made))
+
+
+def as_csv(columns: Sequence[str], made: Iterator[Row]) -> bytes:
+    """Write rows as CSV; null is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(made)
+    return text.getvalue().encode()
+
+
+def rows(document: Document) -> Iterator[tuple[Row, DocumentLine]]:
+    """Yield each line's row; VAT, where there is any, is one of its own, beside the first line."""
+    whole = _of_document(document)
+    for line in document.lines:
+        yield {**whole, **_of_line(document, line)}, line
+    if document.totals.tax:
+        yield (
+            {**whole, **_of_tax(document), **periods("ChargePeriod", document.month, document.zone)},
+            document.lines[0],
+        )
+
+
+def _with_provider(row: Row, line: DocumentLine) -> Row:
+    return row | {
+        "ProviderName": line.supplier,
+        "InvoiceIssuerName": line.supplier,
+        "PublisherName": line.publisher,
+    }
+
+
+def _of_document(document: Document) -> Row:
+    return {
+        "BillingAccountId": f"{document.contract}/{document.institution}",
+        "BillingAccountName": document.buyer.party.legal_name,
+        "BillingAccountType": "Institution",
+        "BillingCurrency": document.currency,
+        **periods("BillingPeriod", document.month, document.zone),
+        "InvoiceId": document.number,
+        "PricingCurrency": document.currency,
+        "ServiceCategory": "Other",
+        "ServiceSubcategory": "Other (Other)",
+    }
+
+
+def _of_line(document: Document, line: DocumentLine) -> Row:
+    made = cost(document, line)
+    sku = f"{line.award}/{line.item}"
+    return {
+        **costs(made),
+        "ChargeClass": "Correction" if line.month else "",
+        "ChargeDescription": _described(line),
+        **periods("ChargePeriod", line.month or document.month, document.zone),
+        **_consumed(document, line, made),
+        "ServiceName": line.name,
+        "SkuId": sku,
+        "SkuMeter": line.name,
+        "SkuPriceId": f"{sku}/{line.tariff}" if made.price is not None else "",
+        **_sub_account(document, line),
+        "Tags": _tags(line),
+        "x_Award": line.award,
+        "x_Lot": line.award.partition("/")[0],
+        "x_LineNumber": str(line.number),
+        "x_UsageMonth": line.month or document.month,
+    }
+
+
+def cost(document: Document, line: DocumentLine) -> Cost:
+    """Return how a line is charged: usage at a price, a purchase, a credit, or an adjustment of what was charged."""
+    billed = signed(document, line.net)
+    if line.what == Kind.CREDIT and billed < 0:
+        return Cost("Credit", "One-Time", billed, billed, billed)
+    if line.what == Kind.CREDIT:  # paid ahead: what it is drawn for has the effect
+        return Cost("Purchase", "One-Time", billed, billed, ZERO, ONE, "Units", billed)
+    if line.what in {Kind.FEE, Kind.MINIMUM} and billed >= 0:
+        return Cost("Purchase", "Recurring", billed, billed, billed, ONE, "Units", billed)
+    if line.quote.is_lump or line.what in {Kind.FEE, Kind.MINIMUM}:
+        return Cost("Adjustment", "One-Time", billed, billed, billed)
+    quantity, price = signed(document, line.quote.quantity), line.quote.price
+    if line.quote.base != ONE:
+        price = round_half_up(quotient(price, line.quote.base), PRICE_DIGITS)
+    return Cost("Usage", "Usage-Based", billed, multiply(quantity, price), billed, quantity, line.unit, price)
+
+
+def costs(made: Cost) -> Row:
+    """Return the columns of what is charged."""
+    row = {
+        "BilledCost": number(made.billed),
+        "ChargeCategory": made.category,
+        "ChargeFrequency": made.frequency,
+        "ContractedCost": number(made.contracted),
+        "ListCost": number(made.contracted),
+        "EffectiveCost": number(made.effective),
+        "PricingCurrencyEffectiveCost": number(made.effective),
+    }
+    if made.price is None or made.quantity is None:
+        return row
+    prices = (
+        "ContractedUnitPrice",
+        "ListUnitPrice",
+        "PricingCurrencyContractedUnitPrice",
+        "PricingCurrencyListUnitPrice",
+    )
+    return row | dict.fromkeys(prices, number(made.price)) | {
+        "PricingCategory": "Standard",
+        "PricingQuantity": number(made.quantity),
+        "PricingUnit": made.unit,
+    }  # fmt: skip
+
+
+def signed(document: Document, amount: Decimal) -> Decimal:
+    """Return an amount as the books have it: a credit note turns all signs."""
+    return amount if document.kind is DocumentKind.INVOICE else opposite(amount)
+
+
+def number(value: Decimal) -> str:
+    """Write a number; with a decimal point always, since readers guess a column's type from how its values look."""
+    text = plain(value)
+    return text if "." in text else f"{text}.0"
+
+
+def periods(name: str, month: str, zone: ZoneInfo) -> Row:
+    """Return a month's begin and end, which is the begin of the next one."""
+    return {f"{name}Start": _begins(first_day(month), zone), f"{name}End": _begins(first_day(next_month(month)), zone)}
+
+
+def _begins(day: date, zone: ZoneInfo) -> str:
+    return instant(midnight(day, zone))
+
+
+def instant(at: datetime) -> str:
+    """Write an instant in UTC as FOCUS wants it."""
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _of_tax(document: Document) -> Row:
+    tax = signed(document, document.totals.tax)
+    return {
+        **costs(Cost("Tax", "One-Time", tax, tax, tax)),
+        "ChargeDescription": f"VAT {plain(document.tax.percent)} %",
+        "ServiceName": "VAT",
+    }
+
+
+def _described(line: DocumentLine) -> str:
+    of_pool = f", share of {line.pool.name}" if line.pool else ""
+    return f"{line.name}, {line.what} under {line.award}{of_pool}"
+
+
+def _consumed(document: Document, line: DocumentLine, made: Cost) -> Row:
+    if made.category != "Usage":
+        return {}
+    return {"ConsumedQuantity": number(signed(document, line.quantity)), "ConsumedUnit": line.unit}
+
+
+def _sub_account(document: Document, line: DocumentLine) -> Row:
+    if not line.department:
+        return {}
+    return {
+        "SubAccountId": f"{document.contract}/{document.institution}/{line.department}",
+        "SubAccountName": line.department_name,
+        "SubAccountType": "Department",
+    }
+
+
+def _tags(line: DocumentLine) -> str:
+    tags: Mapping[str, str] = {
+        "AccountingCost": line.accounting_cost,
+        "AllocationKey": line.pool.key if line.pool else "",
+        "AllocationShare": line.pool.weight if line.pool else "",
+        "Pool": line.pool.code if line.pool else "",
+    }
+    given = {name: value for name, value in tags.items() if value}
+    return json.dumps(given, ensure_ascii=False) if given else ""
