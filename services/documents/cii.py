@@ -185,12 +185,14 @@ def _terms(document: Document) -> list[Element]:
 
 def _sums(document: Document) -> Element:
     totals = document.totals
+    rounding = [text("ram:RoundingAmount", f"{totals.rounding:z.2f}")] if totals.rounding else []  # BT-114
     return group(
         "ram:SpecifiedTradeSettlementHeaderMonetarySummation",
         text("ram:LineTotalAmount", f"{totals.net:z.2f}"),
         text("ram:TaxBasisTotalAmount", f"{totals.net:z.2f}"),
         text("ram:TaxTotalAmount", f"{totals.tax:z.2f}", "currencyID", document.currency),
-        text("ram:GrandTotalAmount", f"{totals.payable:z.2f}"),
+        *rounding,
+        text("ram:GrandTotalAmount", f"{totals.gross:z.2f}"),
         text("ram:DuePayableAmount", f"{totals.payable:z.2f}"),
     )
 

@@ -64,7 +64,13 @@ def as_json(document: Document) -> bytes:
             "percent": plain(document.tax.percent),
             "reason": exemption(document.tax, document.buyer.language),
         },
-        "totals": {"net": _due(totals.net), "tax": _due(totals.tax), "payable": _due(totals.payable)},
+        "totals": {
+            "net": _due(totals.net),
+            "tax": _due(totals.tax),
+            "rounding": _due(totals.rounding),
+            "payable": _due(totals.payable),
+        },
+        "months": [{"month": each.month, "total": _due(each.total)} for each in document.months],
         "lines": [
             {**dict(zip(FIELDS, _texts(document, line), strict=True)), "exact_amount": plain(line.exact)}
             for line in document.lines

@@ -16,7 +16,16 @@ from services.contract.money import ZERO, add, opposite, plain, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
-from services.documents.model import Document, DocumentKind, DocumentLine, LimitKind, PoolShare, Preceding, Spent
+from services.documents.model import (
+    Document,
+    DocumentKind,
+    DocumentLine,
+    LimitKind,
+    Month,
+    PoolShare,
+    Preceding,
+    Spent,
+)
 from services.documents.quote import quote
 from services.documents.units import PIECE, unit_code
 from services.invoicing.kinds import kind_of
@@ -24,6 +33,8 @@ from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Line, Statement
 
 LINES_MAX = 1_000_000
+MONTHS = 12
+"""So many months stand beside each other, the document's last."""
 
 
 class Origin(NamedTuple):
@@ -106,9 +117,21 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         tax=buyer.tax,
         preceding=tuple(issued.earlier[month] for month in months),
         last=issued.earlier.get(month_of(starts - timedelta(days=1))),
+        months=_months(issued),
         spent=_spent(contract, issued),
         lines=tuple(describe(number, line) for number, line in enumerate(statement.lines, start=1)),
     )
+
+
+def _months(issued: Issued) -> tuple[Month, ...]:
+    """Return what each month came to, from the first of the last twelve that was invoiced to the document's."""
+    statement = issued.statement
+    months = [statement.month]
+    while len(months) < MONTHS:
+        months.insert(0, month_of(first_day(months[0]) - timedelta(days=1)))
+    came_to = {month: each.total for month, each in issued.earlier.items()} | {statement.month: statement.total}
+    first = min(each for each in months if each in came_to)
+    return tuple(Month(each, came_to.get(each, ZERO)) for each in months if each >= first)
 
 
 def _spent(contract: Contract, issued: Issued) -> tuple[Spent, ...]:

@@ -1,8 +1,9 @@
 """An invoice or credit note as a document: who, what, how much, in the form that every file of it is made from.
 
 Law: totals follow EN 16931's own arithmetic. The net is the exact sum of the lines' amounts, which were rounded once
-each; VAT is reckoned from the net and rounded once; what is to be paid is their sum. On a credit note all signs are
-turned, so that what is owed back is positive.
+each; VAT is reckoned from the net and rounded once, to two decimals whatever the currency; what is to be paid is their
+sum, rounded to the decimals that the currency has. On a credit note all signs are turned, so that what is owed back is
+positive.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from services.contract.money import HUNDREDTH, add, multiply, round_half_up, total
+from services.contract.currencies import CURRENCY_DIGITS
+from services.contract.money import HUNDREDTH, add, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
 from services.documents.quote import Quote
 
@@ -33,6 +35,14 @@ class Preceding:
 
     number: str
     issued: date
+    total: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """What an institution's invoice of a month came to, without VAT; zero where there was none."""
+
+    month: str
     total: Decimal
 
 
@@ -94,10 +104,12 @@ class DocumentLine:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The sum of the lines, the VAT on it, and what is to be paid."""
+    """The sum of the lines, the VAT on it, their sum, and what that is rounded by to what can be paid."""
 
     net: Decimal
     tax: Decimal
+    gross: Decimal
+    rounding: Decimal
     payable: Decimal
 
 
@@ -105,7 +117,8 @@ class Totals:
 class Document:
     """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
 
-    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before.
+    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before; `months` are what it
+    and those before it came to, below zero where that was credited.
     """
 
     number: str
@@ -125,17 +138,20 @@ class Document:
     tax: Tax
     preceding: tuple[Preceding, ...]
     last: Preceding | None
+    months: tuple[Month, ...]
     spent: tuple[Spent, ...]
     lines: tuple[DocumentLine, ...]
 
     @cached_property
     def totals(self) -> Totals:
         """What the lines come to."""
-        return totals(self.lines, self.tax)
+        return totals(self.lines, self.tax, CURRENCY_DIGITS[self.currency])
 
 
-def totals(lines: tuple[DocumentLine, ...], tax: Tax) -> Totals:
-    """Return the totals of lines that are all taxed alike."""
+def totals(lines: tuple[DocumentLine, ...], tax: Tax, digits: int) -> Totals:
+    """Return the totals of lines that are all taxed alike, in a currency of so many decimals."""
     net = total(line.net for line in lines)
     due = round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)
-    return Totals(net, due, add(net, due))
+    gross = add(net, due)
+    payable = round_half_up(gross, digits)
+    return Totals(net, due, gross, subtract(payable, gross), payable)

@@ -6,7 +6,7 @@ so nothing that a contract names is ever read as markup. Quantities and prices a
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 import typst
 
-from services.contract.money import ONE, ZERO, add, opposite, quotient, total
+from services.contract.money import ONE, ZERO, add, opposite, quotient, subtract, total
 from services.contract.parties import Party, TaxCategory
 from services.documents.cii import cii
 from services.documents.factur_x import with_factur_x
@@ -23,10 +23,12 @@ from services.documents.texts import exemption
 from services.documents.words import (
     WORDS,
     amount,
+    compact,
     day,
     decimal_sign,
     month,
     month_before,
+    month_short,
     percent,
     price,
     quantity,
@@ -34,7 +36,8 @@ from services.documents.words import (
 )
 
 LINES_MAX = 500
-"""Lines of more than this are not printed: nobody reads them, and a large month would take minutes."""
+"""Of more lines than this only the largest are printed: at over 1 ms for each, those of a large month take minutes."""
+LARGEST = 50
 _TEMPLATE = Path(__file__).with_name("invoice.typ")
 _NOT_DISPLAYED = re.compile(r'the text `"(.+)"` could not be displayed')
 _BOX = "□"
@@ -80,7 +83,7 @@ def _data(document: Document) -> dict[str, Any]:
     language = document.buyer.language
     words, totals, tax = WORDS[language], document.totals, document.tax
     is_invoice = document.kind is DocumentKind.INVOICE
-    has_lines = len(document.lines) <= LINES_MAX
+    lines = _printed_lines(document)
     has_vat_id = tax.category is not TaxCategory.OUTSIDE
     return {
         "language": language.value,
@@ -95,19 +98,60 @@ def _data(document: Document) -> dict[str, Any]:
         "payable": amount(totals.payable, language),
         "currency": document.currency,
         "net": amount(totals.net, language),
-        "sums": [
-            (words["net"], amount(totals.net, language)),
-            (f"{words['vat']} {quantity(tax.percent, language)} %", amount(totals.tax, language)),
-        ],
+        "sums": _sums(document),
         "reason": exemption(tax, language),
         "awards": _shares(document, lambda line: f"{words['lot']} {line.award.partition('/')[0]} · {line.supplier}"),
         "departments": _departments(document),
         "of_which": [each for each in _of_which(document) if each[1]],
         "so_far": words["so_far"].format(month(document.month, language)),
+        "months": _months(document),
+        "by_month": words["by_month"],
         "spent": [_spent(document, each) for each in document.spent],
-        "elsewhere": "" if has_lines else words["elsewhere"].format(quantity(Decimal(len(document.lines)), language)),
-        "lines": [_line(document, line) for line in document.lines] if has_lines else [],
-    }  # fmt: skip
+        "elsewhere": "" if len(lines) == len(document.lines) else _elsewhere(document, lines),
+        "lines": [_line(document, line) for line in lines],
+        "others": "" if len(lines) == len(document.lines) else _others(document, lines),
+    }
+
+
+def _printed_lines(document: Document) -> Sequence[DocumentLine]:
+    """Return the lines that are printed: all, or those that most is paid or given back for, in the document's order."""
+    if len(document.lines) <= LINES_MAX:
+        return document.lines
+    largest = sorted(document.lines, key=lambda line: (-abs(line.net), line.number))[:LARGEST]
+    return sorted(largest, key=lambda line: line.number)
+
+
+def _elsewhere(document: Document, lines: Sequence[DocumentLine]) -> str:
+    language = document.buyer.language
+    printed, of = (quantity(Decimal(len(each)), language) for each in (lines, document.lines))
+    return WORDS[language]["elsewhere"].format(printed, of)
+
+
+def _others(document: Document, lines: Sequence[DocumentLine]) -> str:
+    """Write what all lines come to that are not printed."""
+    return amount(subtract(document.totals.net, total(line.net for line in lines)), document.buyer.language)
+
+
+def _sums(document: Document) -> list[tuple[str, str]]:
+    language, totals = document.buyer.language, document.totals
+    words = WORDS[language]
+    rounding = [(words["rounding"], amount(totals.rounding, language))] if totals.rounding else []
+    rate = f"{words['vat']} {quantity(document.tax.percent, language)} %"
+    return [(words["net"], amount(totals.net, language)), (rate, amount(totals.tax, language)), *rounding]
+
+
+def _months(document: Document) -> list[dict[str, Any]]:
+    """Return the columns of a chart, each with its part of the highest; below zero there is none."""
+    language = document.buyer.language
+    highest = max(each.total for each in document.months)
+    return [
+        {
+            "name": month_short(each.month, language),
+            "amount": compact(each.total, language),
+            "part": float(round(quotient(each.total, highest), 4)) if each.total > 0 else 0,
+        }
+        for each in document.months
+    ]
 
 
 def _party(party: Party, *, has_vat_id: bool) -> dict[str, Any]:
@@ -166,6 +210,7 @@ def _spent(document: Document, spent: Spent) -> dict[str, Any]:
         "name": WORDS[language][spent.kind.value].format(amount(spent.limit, language)),
         "amount": f"{amount(spent.spent, language)} · {percent(part, language)}",
         "part": float(round(min(max(part, ZERO), ONE), 4)),
+        "is_over": part > ONE,
     }
 
 

@@ -14,6 +14,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import HUNDRED, plain, quotient
 from services.documents.model import Document, DocumentKind
 from services.documents.rows import FIELDS, Field, Sort, Value, row
@@ -91,8 +92,12 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     sums = [
         ("Net", net, totals.net),
         (f"VAT, {document.tax.category.value} {percent} %", f"=ROUND(B{at + 1}*{rate},2)", totals.tax),
-        (f"To be {owed}", f"=B{at + 1}+B{at + 2}", totals.payable),
-    ]  # fmt: skip
+    ]
+    if totals.rounding:
+        digits = CURRENCY_DIGITS[document.currency]
+        gross = f"(B{at + 1}+B{at + 2})"
+        sums.append(("Rounding", f"=ROUND({gross},{digits})-{gross}", totals.rounding))
+    sums.append((f"To be {owed}", f"=SUM(B{at + 1}:B{at + len(sums)})", totals.payable))
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])
         _write_total(sheet, (at + index, 1), formula, amount, formats, is_exact=is_exact)

@@ -100,11 +100,13 @@ def _totals(document: Document) -> Iterator[Element]:
     category = _category("TaxCategory", document.tax, reason=exemption(document.tax, document.buyer.language))
     of = (_amount(document, "TaxableAmount", totals.net), _amount(document, "TaxAmount", totals.tax), category)
     yield _group("TaxTotal", _amount(document, "TaxAmount", totals.tax), _group("TaxSubtotal", *of))  # BG-23
+    rounding = [_amount(document, "PayableRoundingAmount", totals.rounding)] if totals.rounding else []  # BT-114
     yield _group(
         "LegalMonetaryTotal",  # BG-22
         _amount(document, "LineExtensionAmount", totals.net),
         _amount(document, "TaxExclusiveAmount", totals.net),
-        _amount(document, "TaxInclusiveAmount", totals.payable),
+        _amount(document, "TaxInclusiveAmount", totals.gross),
+        *rounding,
         _amount(document, "PayableAmount", totals.payable),
     )
 

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from babel.dates import format_date
-from babel.numbers import format_decimal, format_percent, get_decimal_symbol
+from babel.numbers import format_compact_decimal, format_decimal, format_percent, get_decimal_symbol
 
 from services.contract.money import round_half_up
 from services.contract.months import first_day, month_of
@@ -14,6 +14,7 @@ from services.documents.model import DocumentKind
 
 LOCALES = {Language.ENGLISH: "en_GB", Language.FRENCH: "fr_FR", Language.GERMAN: "de_DE"}
 QUANTITY_DIGITS, PRICE_DIGITS = 3, 6
+MILLION = 1_000_000
 
 _ENGLISH = {
     "invoice": "Invoice", "credit note": "Credit note", "from": "From", "to": "To", "vat_id": "VAT id",
@@ -24,9 +25,10 @@ _ENGLISH = {
     "pools": "of which shares of pools", "adjustments": "of which adjustments of earlier months", "lines": "Lines",
     "line": "No.", "item": "Item", "whose": "For", "quantity": "Quantity", "price": "Unit price", "amount": "Amount",
     "pool": "pool", "lot": "Lot", "total": "Total", "page": "Page", "of_month": "used in {}",
+    "rounding": "Rounding", "others": "all other lines", "by_month": "By month, without VAT",
     "last": "{}, to compare", "so_far": "Invoiced up to {}, without VAT", "budget": "of your budget of {}",
     "contract": "by all, of the contract's ceiling of {}",
-    "elsewhere": "All {} lines are in the workbook and the CSV file of this number.",
+    "elsewhere": "The {} largest of {} lines; all are in the workbook and the CSV file of this number.",
     "weights": "fixed weights", "equal": "equal parts", "proportional": "in proportion to direct use",
 }  # fmt: skip
 _FRENCH = {
@@ -39,9 +41,10 @@ _FRENCH = {
     "lines": "Lignes", "line": "N°", "item": "Article", "whose": "Pour", "quantity": "Quantité",
     "price": "Prix unitaire", "amount": "Montant", "pool": "service commun", "lot": "Lot", "total": "Total",
     "page": "Page", "of_month": "utilisé en {}",
+    "rounding": "Arrondi", "others": "toutes les autres lignes", "by_month": "Par mois, hors TVA",
     "last": "{}, pour comparaison", "so_far": "Facturé jusqu'en {}, hors TVA", "budget": "sur votre budget de {}",
     "contract": "à tous, sur le plafond du contrat de {}",
-    "elsewhere": "Les {} lignes figurent toutes dans le classeur et le fichier CSV de ce numéro.",
+    "elsewhere": "Les {} plus grandes des {} lignes ; toutes sont dans le classeur et le fichier CSV de ce numéro.",
     "weights": "pondération fixe", "equal": "parts égales", "proportional": "au prorata de l'usage direct",
 }  # fmt: skip
 _GERMAN = {
@@ -54,9 +57,10 @@ _GERMAN = {
     "lines": "Positionen", "line": "Nr.", "item": "Artikel", "whose": "Für", "quantity": "Menge",
     "price": "Einzelpreis", "amount": "Betrag", "pool": "Gemeinschaftsdienst", "lot": "Los", "total": "Summe",
     "page": "Seite", "of_month": "genutzt im {}",
+    "rounding": "Rundung", "others": "alle übrigen Positionen", "by_month": "Nach Monaten, ohne USt.",
     "last": "{}, zum Vergleich", "so_far": "Berechnet bis {}, ohne USt.", "budget": "von Ihrem Budget von {}",
     "contract": "allen zusammen, von der Obergrenze des Vertrags von {}",
-    "elsewhere": "Alle {} Positionen stehen in der Arbeitsmappe und der CSV-Datei dieser Nummer.",
+    "elsewhere": "Die {} größten von {} Positionen; alle stehen in der Arbeitsmappe und der CSV-Datei dieser Nummer.",
     "weights": "feste Gewichte", "equal": "gleiche Teile", "proportional": "im Verhältnis der eigenen Nutzung",
 }  # fmt: skip
 WORDS: Mapping[Language, Mapping[str, str]] = {
@@ -69,6 +73,13 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
 def amount(number: Decimal, language: Language) -> str:
     """Write an amount that is due."""
     return format_decimal(number, "#,##0.00;-#,##0.00", locale=LOCALES[language])
+
+
+def compact(number: Decimal, language: Language) -> str:
+    """Write an amount in few characters, for a chart; whole below a million, which German has no short form for."""
+    if abs(number) < MILLION:
+        return format_decimal(round_half_up(number, 0), "#,##0", locale=LOCALES[language])
+    return format_compact_decimal(number, locale=LOCALES[language], fraction_digits=1)
 
 
 def quantity(number: Decimal, language: Language) -> str:
@@ -94,6 +105,11 @@ def day(value: date, language: Language) -> str:
 def month(value: str, language: Language) -> str:
     """Write a month in full."""
     return format_date(first_day(value), "MMMM y", locale=LOCALES[language])
+
+
+def month_short(value: str, language: Language) -> str:
+    """Write a month in few characters, for a chart."""
+    return format_date(first_day(value), "LLL", locale=LOCALES[language])
 
 
 def month_before(value: str, language: Language) -> str:

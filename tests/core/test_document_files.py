@@ -48,7 +48,7 @@ def test_csv_has_all_digits_and_adds_up():
 
 def test_json_says_all_that_the_invoice_says():
     found = json.loads(as_json(made(MONTH)))
-    assert found["totals"] == {"net": "9.56", "tax": "2.01", "payable": "11.57"}
+    assert found["totals"] == {"net": "9.56", "tax": "2.01", "rounding": "0.00", "payable": "11.57"}
     assert found["buyer"]["legal_name"] == "European Parliament"
     assert found["seller"]["iban"] == "BE71096123456769"
     assert found["spent"] == [

@@ -98,6 +98,8 @@ def test_a_line_says_whose_it_is_which_pool_and_which_month():
     assert [each.accounting_cost for each in found.lines] == ["IT.DIGIT", "IT.DIGIT", ""]
     assert found.preceding == (early,), "only what is adjusted"
     assert found.last == early, "the month before"
+    assert [each.month for each in found.months] == ["2016-01", "2016-02", "2016-03"]
+    assert [each.total for each in found.months] == [D("12.30"), D("12.30"), D("0.18")]
     assert (found.period_starts, found.period_ends, found.due) == (
         date(2016, 3, 1),
         date(2016, 3, 31),

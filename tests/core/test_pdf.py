@@ -14,7 +14,7 @@ from services.contract.model import Contract
 from services.contract.parties import Language
 from services.documents.cii import cii
 from services.documents.model import Document, Preceding
-from services.documents.pdf import LINES_MAX, as_pdf
+from services.documents.pdf import LARGEST, LINES_MAX, as_pdf
 from tests.documents import line, made, renamed, small
 from tests.pdfa import against_pdfa
 
@@ -85,6 +85,26 @@ def test_the_summary_compares_with_the_month_before_and_with_limits():
     assert "by all, of the contract's ceiling of 1,000.00 212.30 · 21.2 %" in summary
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (Language.ENGLISH, "By month, without VAT 1.2M 0 -5 12,346 Dec Jan Feb Mar"),
+        (Language.FRENCH, "Par mois, hors TVA 1,2 M 0 -5 12 346 déc. janv. févr. mars"),
+        (Language.GERMAN, "Nach Monaten, ohne USt. 1,2 Mio. 0 -5 12.346 Dez Jan Feb Mär"),
+    ],
+)
+def test_the_summary_has_a_chart_of_the_months(language: Language, said: str):
+    day = date(2016, 1, 11)
+    earlier = {"m2015_12": Preceding("A-1", day, D("1200000")), "m2016_02": Preceding("A-2", day, D("-5.00"))}
+    summary, _ = pages(made(MONTH, reading(language), **earlier))
+    assert said in summary
+
+
+def test_what_is_not_paid_in_parts_is_rounded():
+    document = made([line("3", "1001", digits=0)], replace(reading(Language.ENGLISH), currency="JPY"))
+    assert "Net 1,001.00 VAT 21 % 210.21 Rounding -0.21" in pages(document)[0]
+
+
 def test_less_than_nothing_is_credited():
     summary, _ = pages(made([line("-100", "-6")], reading(Language.ENGLISH)))
     assert "Credit note" in summary
@@ -124,8 +144,12 @@ def test_it_is_pdf_a_3_with_the_e_invoice_in_it(tmp_path: Path):
 
 
 def test_more_lines_than_anybody_reads_are_elsewhere():
-    _, lines = pages(made([line("1", "0.01")] * (LINES_MAX + 1), reading(Language.ENGLISH)))
-    assert lines.startswith(f"Lines All {LINES_MAX + 1} lines are in the workbook")
+    large = [line("1", "70.05"), line("-1", "-30.05")]
+    _, lines = pages(made([*[line("1", "0.01")] * LINES_MAX, *large], reading(Language.ENGLISH)))
+    assert lines.startswith(f"Lines The {LARGEST} largest of {LINES_MAX + 2} lines; all are in the workbook")
+    assert f"{LINES_MAX + 1} Virtual machine" in lines
+    assert f"{LINES_MAX + 2} Virtual machine" in lines, "what is given back is large too"
+    assert "all other lines 4.52 Total 45.00" in lines
 
 
 def test_amounts_of_15_digits():

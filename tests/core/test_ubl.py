@@ -120,8 +120,15 @@ def _random_line(chance: random.Random) -> Line:
 def test_a_currency_without_decimals(official: Rules):
     lines = [line("3", "1.2", digits=0), line("7", "1000.5", digits=0), line("0.1", "0.7", digits=0)]
     document = made(lines, replace(small(), currency="JPY"))
-    assert document.totals.net == 1 + 1001 + 1
+    totals = document.totals
+    assert totals.net == 1 + 1001 + 1
+    assert (totals.tax, totals.gross, totals.rounding, totals.payable) == (D("210.63"), D("1213.63"), D("0.37"), 1214)
     assert against(official, document) == []
+    assert value(ubl(document), "//cbc:PayableRoundingAmount") == ["0.37"]
+    assert b"<ram:RoundingAmount>0.37</ram:RoundingAmount>" in cii(document)
+    credited = made([line("-3", "-1003", digits=0)], replace(small(), currency="JPY"))
+    assert credited.totals.payable == 1214
+    assert against(official, credited) == []
 
 
 def test_both_syntaxes_say_the_same():
