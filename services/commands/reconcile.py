@@ -106,9 +106,9 @@ def reconcile_command(
     except ValueError as error:
         fail(str(error), 2)
     allowed = Tolerance(
-        _number("--tolerance", tolerance), _number("--tolerance-percent", tolerance_percent),
-        _number("--quantity-tolerance", quantity_tolerance),
-        _number("--quantity-tolerance-percent", quantity_tolerance_percent),
+        number_given("--tolerance", tolerance), number_given("--tolerance-percent", tolerance_percent),
+        number_given("--quantity-tolerance", quantity_tolerance),
+        number_given("--quantity-tolerance-percent", quantity_tolerance_percent),
     )  # fmt: skip
     for path in filter(None, (csv_file, pdf_file)):
         require_writable(path)
@@ -126,9 +126,9 @@ def reconcile_command(
     except InvoiceError as error:
         fail(str(error), 2)
     if csv_file:
-        _write(csv_file, as_csv(found).encode())
+        write(csv_file, as_csv(found).encode())
     if pdf_file:
-        _write(pdf_file, as_pdf(found))
+        write(pdf_file, as_pdf(found))
     if as_json:
         print_json(as_data(found))
     else:
@@ -151,7 +151,7 @@ def _on_books(
     data: dict[str, bytes], allowed: Tolerance, *, is_kept: bool,
 ) -> Reconciliation:  # fmt: skip
     """Compare with the books, and keep it on record."""
-    if database_url is None:
+    if not database_url:
         fail("give --database-url (or PLAFOND_DATABASE_URL), or --expected FILE", 2)
 
     async def work(connection: Connection) -> Reconciliation:
@@ -182,7 +182,8 @@ async def _expected(connection: Connection, month: str) -> Expectation:
     return of_books(contract, month, (each.statement for each in invoices))
 
 
-def _number(option: str, text: str) -> Decimal:
+def number_given(option: str, text: str) -> Decimal:
+    """Read an option's number from 0 on; anything else ends the command with status 2."""
     try:
         number = Decimal(text)
     except InvalidOperation:
@@ -192,7 +193,8 @@ def _number(option: str, text: str) -> Decimal:
     return number
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(path: Path, data: bytes) -> None:
+    """Write a file; one that can't be written ends the command with status 2."""
     try:
         path.write_bytes(data)
     except OSError as error:

@@ -36,13 +36,15 @@ create table reconciliation.line (
 
 -- A provider's own totals of a month, as it sent them; the last ones count.
 create table reconciliation.usage (
-    usage        bigint primary key generated always as identity,
-    provider     text not null,
-    month        text not null check (month ~ '^\d{4}-(0[1-9]|1[0-2])$'),
-    sha256       bytea not null check (octet_length(sha256) = 32),
-    agrees       boolean not null,
-    compared_at  timestamptz not null default now(),
-    compared_by  text not null default current_user
+    usage              bigint primary key generated always as identity,
+    provider           text not null,
+    month              text not null check (month ~ '^\d{4}-(0[1-9]|1[0-2])$'),
+    sha256             bytea not null check (octet_length(sha256) = 32),
+    tolerance          numeric not null,
+    tolerance_percent  numeric not null,
+    agrees             boolean not null,
+    compared_at        timestamptz not null default now(),
+    compared_by        text not null default current_user
 );
 create index usage_last on reconciliation.usage (month, provider, usage desc);
 

@@ -44,7 +44,8 @@ def identify(
     """Tell what each line of a document is; raises InvoiceError where its award can't be told."""
     own = {line.award for line in document.lines if not line.is_whole}
     per_line = {text: found for text in own if (found := _named_award(expectation, text)) is not None}
-    whole = "" if own and per_line.keys() == own else _award_of(expectation, document, award)
+    given = _given_award(expectation, award)
+    whole = "" if own and per_line.keys() == own else given or _award_of(expectation, document)
     whose, notes = _whose_of(expectation, names, document.buyers)
     notes += _about_month(expectation, document)
     claims = tuple(
@@ -67,13 +68,16 @@ def _named_award(expectation: Expectation, text: str) -> str | None:
     return next((code for code in expectation.awards if code.casefold() == text.casefold()), None)
 
 
-def _award_of(expectation: Expectation, document: SupplierDocument, wanted: str | None) -> str:
-    """Return the award of a document: the one that is given, else by its supplier and its references."""
+def _given_award(expectation: Expectation, wanted: str | None) -> str:
+    code = "" if wanted is None else _named_award(expectation, wanted)
+    if code is None:
+        raise InvoiceError(f"--award: found {show(wanted)}; wanted {one_of(expectation.awards, 'awards', wanted)}")
+    return code
+
+
+def _award_of(expectation: Expectation, document: SupplierDocument) -> str:
+    """Return the award of a document, by its supplier and its references."""
     awards = expectation.awards
-    if wanted is not None:
-        if (code := _named_award(expectation, wanted)) is None:
-            raise InvoiceError(f"--award: found {show(wanted)}; wanted {one_of(awards, 'awards', wanted)}")
-        return code
     sellers = {_bare(each) for each in document.sellers}
     mine = {each.code: each for each in awards.values() if sellers & {_bare(name) for name in each.names if name}}
     if not mine:
@@ -84,8 +88,8 @@ def _award_of(expectation: Expectation, document: SupplierDocument, wanted: str 
     found = sorted(each.code for each in (named or mine.values()))
     if len(found) > 1:
         references = ", ".join(document.references) or "none"
-        raise InvoiceError(f"{document.file}: it may be for {' or '.join(found)}, and its contract and order references "
-                           f"({references}) name no lot; wanted --award with one of them")  # fmt: skip
+        raise InvoiceError(f"{document.file}: it may be for {' or '.join(found)}, and its contract and order "
+                           f"references ({references}) name no lot; wanted --award with one of them")  # fmt: skip
     return found[0]
 
 
