@@ -55,7 +55,7 @@ _SHOWN_MAX = 200
 
 def reconcile_command(
     files: Annotated[
-        list[Path], typer.Argument(help="Invoices and credit notes of a supplier.", metavar="SUPPLIER-INVOICE…")
+        list[Path], typer.Argument(help="Invoices and credit notes of a supplier.", metavar="SUPPLIER-INVOICE")
     ],
     month: Annotated[str, typer.Option(help="The month that is invoiced, like 2016-03.")],
     award: Annotated[
@@ -66,7 +66,7 @@ def reconcile_command(
     ] = None,
     expected: Annotated[
         Path | None,
-        typer.Option(help="Instead of the books: suppliers/<award>.csv of an export; needs no server.", metavar="FILE"),
+        typer.Option(help="Instead of the books: suppliers/AWARD.csv of an export; needs no server.", metavar="FILE"),
     ] = None,
     database_url: Annotated[
         str | None,

@@ -4,9 +4,12 @@ import csv
 import io
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 
+from services.contract.charges import ChargeKey, price_of_item
 from services.contract.model import Contract
-from services.contract.money import ZERO
+from services.contract.money import EXACT, QUANTITY_DIGITS, QUANTITY_LIMIT, ZERO
 from services.contract.months import first_day
 from services.contract.parties import Party
 from services.documents.suppliers import COLUMNS
@@ -37,16 +40,27 @@ def of_books(contract: Contract, month: str, statements: Iterable[Statement]) ->
                 for each in contract.awards.values()},
         lines=tuple(lines),
         whose=known_as(_named(contract)),
+        worth=partial(_worth, contract),
     )  # fmt: skip
+
+
+def _worth(contract: Contract, line: ExpectedLine, quantity: Fraction) -> Decimal | None:
+    """Return what a quantity costs in a line's month; None for what is reserved or in another currency."""
+    digits = Decimal(quantity.numerator * 10**QUANTITY_DIGITS // quantity.denominator).scaleb(-QUANTITY_DIGITS, EXACT)
+    if Fraction(digits) != quantity or not 0 <= digits < QUANTITY_LIMIT or not contract.items.get(line.item):
+        return None
+    try:
+        price = price_of_item(contract, ChargeKey(line.award, line.item, line.month, line.tariff, ""))
+    except KeyError:
+        return None
+    return None if price.is_promised or price.currency else price.amount(digits)
 
 
 def of_statement(data: bytes, file: str, month: str) -> Expectation:
     """Return what an exported statement of a supplier lets expect: it tells neither institutions nor the contract."""
     reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""), strict=True)
     if lacking := [each for each in COLUMNS if each not in (reader.fieldnames or ())]:
-        raise InvoiceError(
-            f"{file}: no column {', '.join(lacking)}; wanted suppliers/<award>.csv of `plafond invoices export`"
-        )
+        raise InvoiceError(f"{file}: no column {', '.join(lacking)}; wanted a supplier's statement as exported")
     items, awards, lines, currency = {}, {}, [], ""
     for row in reader:
         place = f"{file}: line {reader.line_num}"

@@ -153,8 +153,9 @@ def _like(items: Mapping[str, object], line: SupplierLine) -> str:
     by_text |= {code.casefold(): code for code in items}
     meant = [text[:64].casefold() for text in (*line.codes, line.name) if text]
     alike = [by_text[near] for text in meant for near in get_close_matches(text, by_text, 2)]
+    texts = " or ".join(show(text) for text in (*line.codes, line.name) if text)
     maybe = f"; most like {' or '.join(dict.fromkeys(alike))}" if alike else ""
-    return f"the contract has no item {' or '.join(map(show, (*line.codes, line.name)))}{maybe}: --map FILE may name it"
+    return f"no item is known as {texts}{maybe}: --map FILE may name it"
 
 
 def _in_own_unit(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import HUNDRED, ZERO, add, multiply, quotient, round_half_up, subtract, total
@@ -153,6 +154,7 @@ def _row(
         digits=amounts.digits,
         roundings=len(claims) + len({line.tariff for line in expected}),
         tolerance=tolerance,
+        worth=partial(_worth, amounts, expected),
     )
     category, parts, notes = divide(key, sums, claims, is_expected=bool(expected))
     return Row(
@@ -183,6 +185,22 @@ def _due(amounts: _Amounts, expected: Sequence[ExpectedLine]) -> Decimal:
         assert amount is not None, "what is not in this currency was left out"
         sums[line.tariff, line.currency] = add(sums.get((line.tariff, line.currency), ZERO), amount)
     return total(round_half_up(each, amounts.digits) for each in sums.values())
+
+
+def _worth(amounts: _Amounts, expected: Sequence[ExpectedLine], quantity: Fraction) -> Decimal | None:
+    """Return what a quantity costs at the contract's prices, where all that is expected runs up one meter.
+
+    So it does if its own quantity costs, on one meter, just what is expected: then tiers are those of the whole.
+    """
+    if (
+        amounts.currency != amounts.expectation.currency
+        or len({(line.tariff, line.currency) for line in expected}) != 1
+    ):
+        return None
+    own = sum((Fraction(line.quantity) for line in expected), Fraction(0))
+    if amounts.expectation.worth(expected[0], own) != total(line.exact for line in expected):
+        return None
+    return amounts.expectation.worth(expected[0], quantity)
 
 
 def _of_scale(sums: Sums) -> list[str]:

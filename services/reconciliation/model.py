@@ -3,7 +3,7 @@
 Law: a row's `parts` add up to invoiced − expected, to the last digit; so do those of the whole.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -125,6 +125,14 @@ class ExpectedLine:
     in_currency: Decimal = ZERO
 
 
+Worth = Callable[[ExpectedLine, Fraction], Decimal | None]
+"""What a quantity of a line's item costs in its month on a meter of its own; None where that can't be told."""
+
+
+def _unknown(_line: ExpectedLine, _quantity: Fraction) -> None:
+    """Answer for books without prices."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """A month of awards as the buyer's books have it. `whose` says who a reference or a name stands for."""
@@ -136,6 +144,7 @@ class Expectation:
     awards: Mapping[str, KnownAward]
     lines: tuple[ExpectedLine, ...]
     whose: Mapping[str, Whose] = field(default_factory=dict)
+    worth: Worth = _unknown
 
 
 class ClaimKey(NamedTuple):

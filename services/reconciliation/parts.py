@@ -1,11 +1,12 @@
 """What the difference of one row is made of.
 
-Law: the parts add up to invoiced − expected, to the last digit. The part of a quantity is what it is off by at our own
-average price, rounded once; the rest is the price's.
+Law: the parts add up to invoiced − expected, to the last digit. A quantity's part is what the invoiced one would cost
+at the contract's prices, tiers and all, less what is expected; where these can't be told, at our own average price. It is
+rounded once; the rest is the price's.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -27,6 +28,8 @@ class Sums:
     digits: int
     roundings: int
     tolerance: Tolerance
+    worth: Callable[[Fraction], Decimal | None]
+    """What a quantity costs by the contract's prices; None where that can't be told."""
 
     @property
     def difference(self) -> Decimal:
@@ -83,7 +86,11 @@ def _compared(sums: Sums) -> tuple[Category, Parts]:
         category = Category.AGREES if not difference else _small(sums, difference) or Category.PRICE
         return category, _given(category, difference)
     assert sums.quantity is not None, "it differs"
-    worth = _rounded(Fraction(sums.expected) * sums.quantity / sums.expected_quantity, sums.digits)
+    priced = sums.worth(sums.quantity)
+    worth = _rounded(
+        Fraction(sums.expected) * sums.quantity / sums.expected_quantity if priced is None else Fraction(priced),
+        sums.digits,
+    )
     of_quantity = subtract(worth, sums.expected)
     of_price = subtract(sums.invoiced, worth)
     small = _small(sums, of_price)
