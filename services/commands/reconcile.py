@@ -33,7 +33,7 @@ from services.reconciliation.model import (
 )
 from services.reconciliation.pdf import as_pdf
 from services.reconciliation.read import contents, names_in, read
-from services.reconciliation.rows import as_csv, as_data, money, of_row, quantity
+from services.reconciliation.rows import as_csv, as_data, money, of_row, quantity, sum_of_parts
 
 _NONE = "0"
 _COLUMNS = [
@@ -232,7 +232,7 @@ def _show_sums(found: Reconciliation) -> None:
     state = "agrees" if found.agrees else "differs"
     console.print(
         f"invoiced {money(found, found.invoiced)}, expected {money(found, found.expected)}, difference "
-        f"{_signed(found, found.invoiced - found.expected)} {found.currency} without VAT: {state}",
+        f"{_signed(found, sum_of_parts(found))} {found.currency} without VAT: {state}",
         style="bold", highlight=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from services.contract.months import first_day
 from services.contract.parties import Party
 from services.documents.suppliers import COLUMNS
 from services.invoicing.statement import Statement
-from services.reconciliation import numbers
+from services.reconciliation import written
 from services.reconciliation.identify import known_as
 from services.reconciliation.model import Expectation, ExpectedLine, InvoiceError, KnownAward, KnownItem, Whose
 
@@ -89,7 +89,7 @@ def _line(row: dict[str, str], place: str) -> ExpectedLine:
 
 
 def _number(text: str, place: str) -> Decimal:
-    return numbers.number(text or "0", place)
+    return written.number(text or "0", place)
 
 
 def _supplier(contract: Contract, code: str) -> tuple[str, ...]:

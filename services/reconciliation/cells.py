@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from services.contract.problems import one_of, show
-from services.reconciliation import numbers
+from services.reconciliation import written
 from services.reconciliation.electronic import LINES_MAX, SIZE_MAX
 from services.reconciliation.mapping import Names
 from services.reconciliation.model import InvoiceError
@@ -51,7 +51,7 @@ class Cells(NamedTuple):
         if groups in whole or groups in rest:
             raise InvoiceError(f"{place}: found {show(text)}; wanted a number with {self.decimal!r} before its "
                                "decimals, or a mapping file that says decimal = \",\" or \".\"")  # fmt: skip
-        return numbers.number(f"{whole}.{rest}" if point else whole, place)
+        return written.number(f"{whole}.{rest}" if point else whole, place)
 
 
 def rows_of(data: bytes, file: str, columns: Columns, needed: Sequence[Sequence[str]], names: Names) -> Iterator[Cells]:
@@ -72,7 +72,7 @@ def rows_of(data: bytes, file: str, columns: Columns, needed: Sequence[Sequence[
                     raise InvoiceError(
                         f"{file}: line {reader.line_num}: found {len(cells)} cells; wanted {len(header)}"
                     )
-                fields = {name: cells[index].strip() for name, index in places.items()}
+                fields = {name: written.text_of(cells[index]) for name, index in places.items()}
                 yield Cells(file, reader.line_num, fields, decimal)
     except csv.Error as error:
         raise InvoiceError(f"{file}: line {reader.line_num}: {error}; wanted CSV, as RFC 4180 has it") from None

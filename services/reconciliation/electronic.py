@@ -11,9 +11,20 @@ from typing import Any
 
 from lxml import etree
 
-from services.contract.money import HUNDREDTH, ONE, add, multiply, opposite, plain, quotient, subtract, total
+from services.contract.money import (
+    ONE,
+    PRICE_DIGITS,
+    add,
+    multiply,
+    opposite,
+    plain,
+    quotient,
+    round_half_up,
+    subtract,
+    total,
+)
 from services.contract.problems import show
-from services.reconciliation import numbers
+from services.reconciliation import written
 from services.reconciliation.model import InvoiceError, SupplierDocument, SupplierLine
 from services.reconciliation.paths import FORMS, NAMESPACES, Path, Paths
 
@@ -42,7 +53,7 @@ class _Reader:
         return [found for each in path for found in element.findall(each, NAMESPACES)]
 
     def texts(self, element: Any, path: Path) -> list[str]:
-        return [text for each in self.all(element, path) if (text := (each.text or "").strip())]
+        return [text for each in self.all(element, path) if (text := written.text_of(each.text))]
 
     def text(self, element: Any, path: Path) -> str:
         return next(iter(self.texts(element, path)), "")
@@ -55,15 +66,15 @@ class _Reader:
 
     def number(self, element: Any, path: Path) -> Decimal | None:
         for found in self.all(element, path):
-            return numbers.number((found.text or "").strip(), self.place(found))
+            return written.number((found.text or "").strip(), self.place(found))
         return None
 
     def period(self, element: Any, starts: Path, ends: Path) -> str:
         days = [
-            numbers.day(found[0].text or "", self.place(found[0])) if (found := self.all(element, path)) else None
+            written.day(found[0].text or "", self.place(found[0])) if (found := self.all(element, path)) else None
             for path in (starts, ends)
         ]
-        return numbers.month_between(*days)
+        return written.month_between(*days)
 
 
 def read_xml(data: bytes, file: str) -> SupplierDocument:
@@ -87,8 +98,8 @@ def read_xml(data: bytes, file: str) -> SupplierDocument:
         number=reader.needed(root, paths.number),
         is_credit=is_credit,
         currency=reader.needed(root, paths.currency),
-        lines=tuple(map(_turned, lines)) if is_credit else lines,
-        issued=numbers.day((issued[0].text or "").strip(), reader.place(issued[0])) if issued else None,
+        lines=tuple(map(turned, lines)) if is_credit else lines,
+        issued=written.day((issued[0].text or "").strip(), reader.place(issued[0])) if issued else None,
         month=reader.period(root, paths.starts, paths.ends),
         sellers=tuple(reader.texts(root, paths.sellers)),
         buyers=tuple(reader.texts(root, paths.buyers)),
@@ -120,7 +131,7 @@ def _line(reader: _Reader, element: Any) -> SupplierLine:
     if net is None:
         raise InvoiceError(f"{reader.place(element)}: no net amount (BT-131); wanted one on every line")
     used = next((properties[each] for each in properties if each in _MONTH), "")
-    month = numbers.month(used, reader.place(element)) if used else reader.period(element, paths.starts, paths.ends)
+    month = written.month(used, reader.place(element)) if used else reader.period(element, paths.starts, paths.ends)
     departments = [value for name, value in properties.items() if name in _WHOSE]
     return SupplierLine(
         place=f"line {reader.text(element, paths.number) or element.sourceline}",
@@ -144,11 +155,13 @@ def _properties(reader: _Reader, element: Any) -> Iterator[tuple[str, str]]:
 def _quantity(reader: _Reader, element: Any, properties: dict[str, str]) -> tuple[Decimal | None, str]:
     """Return the quantity and its unit: what was metered, where a line says that beside what it invoices."""
     if _METERED in properties and _UNIT in properties:
-        return numbers.number(properties[_METERED], reader.place(element)), properties[_UNIT]
+        return written.number(properties[_METERED], reader.place(element)), properties[_UNIT]
     found = reader.all(element, reader.paths.line.quantity)
     if not found:
         return None, ""
-    return numbers.number((found[0].text or "").strip(), reader.place(found[0])), found[0].get("unitCode", "")
+    return written.number((found[0].text or "").strip(), reader.place(found[0])), written.text_of(
+        found[0].get("unitCode")
+    )
 
 
 def _on_document(reader: _Reader) -> Iterator[SupplierLine]:
@@ -171,7 +184,7 @@ def _problems(reader: _Reader, elements: list[Any], lines: tuple[SupplierLine, .
     for element, line in zip(elements, lines, strict=False):
         made = _made_of(reader, element)
         if made is not None and abs(subtract(line.net, made)) > _SLACK:
-            shown = plain(made.quantize(HUNDREDTH))
+            shown = plain(round_half_up(made, 2))
             yield f"{reader.place(element)}: quantity x price comes to {shown}, its net amount is {plain(line.net)}"
     stated, summed = reader.number(reader.root, reader.paths.net), total(line.net for line in lines)
     if stated is not None and stated != summed:
@@ -186,10 +199,10 @@ def _made_of(reader: _Reader, element: Any) -> Decimal | None:
     if quantity is None or price is None:
         return None
     around = total(_allowance(reader, each) for each in reader.all(element, paths.allowances))
-    return add(quotient(multiply(quantity, price), base).quantize(Decimal("1e-12")), around)
+    return add(round_half_up(quotient(multiply(quantity, price), base), PRICE_DIGITS), around)
 
 
-def _turned(line: SupplierLine) -> SupplierLine:
+def turned(line: SupplierLine) -> SupplierLine:
     """Return a credit note's line with an invoice's signs."""
     return SupplierLine(
         line.place, line.name, opposite(line.net), line.codes,

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import partial
 
 from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.money import HUNDRED, ZERO, add, multiply, quotient, round_half_up, subtract, total
+from services.contract.money import HUNDRED, ZERO, add, multiply, plain, quotient, round_half_up, subtract, total
 from services.reconciliation.identify import Identified
 from services.reconciliation.model import (
     Category,
@@ -24,6 +24,7 @@ from services.reconciliation.model import (
     Expectation,
     ExpectedLine,
     InvoiceError,
+    KnownItem,
     Reconciliation,
     Row,
     Tolerance,
@@ -33,6 +34,8 @@ from services.reconciliation.parts import Sums, divide
 from services.reconciliation.quantities import scale
 
 EXACTLY = Tolerance()
+UNIT_PRICE_DIGITS = 6
+"""Decimals of a unit price that is told; it is for reading alone."""
 Group = tuple[ClaimKey, tuple[str, ...]]
 """What is compared as one: award, item and month, and who used as far as all its lines say it."""
 
@@ -65,9 +68,14 @@ def reconcile(
     """Compare documents of one currency with what is expected of their awards, beside what was invoiced before."""
     currency = _currency(expectation, identified)
     awards = frozenset().union(*(each.awards for each in identified))
+    before = [claim for claim in earlier if claim.key.award in awards]
     scope = _scope(identified)
+    said = [*notes, *(note for each in identified for note in each.notes)]
+    if scope is not None and any(claim.whose is None for claim in before):
+        scope = None
+        said.append("earlier documents do not say who used, so what all used is compared")
     claims = [claim for each in identified for claim in each.claims]
-    claims += [claim for claim in earlier if claim.key.award in awards and _is_in(scope, claim.whose)]
+    claims += [claim for claim in before if _is_in(scope, claim.whose)]
     amounts = _Amounts(expectation, currency)
     lines = [line for line in expectation.lines if line.award in awards and _is_in(scope, line.whose)]
     rows = [
@@ -75,7 +83,6 @@ def reconcile(
         for group, (mine, expected) in sorted(_gathered(claims, lines, amounts).items())
     ]
     others = [line for line in lines if amounts.of(line) is None]
-    said = [*notes, *(note for each in identified for note in each.notes)]
     if others:
         said.append(f"{len(others)} expected lines are not priced in {currency}: another invoice has to have them")
     return Reconciliation(
@@ -172,7 +179,14 @@ def _row(
         earlier=total(claim.net for claim in claims if claim.is_earlier),
         places=tuple(sorted(f"{claim.document} {claim.place}" for claim in claims)),
         notes=tuple(
-            dict.fromkeys((*notes, *(note for claim in claims for note in sorted(claim.notes)), *_of_scale(sums)))
+            dict.fromkeys(
+                (
+                    *notes,
+                    *_of_prices(category, sums, item),
+                    *(note for claim in claims for note in sorted(claim.notes)),
+                    *_of_scale(sums),
+                )
+            )
         ),
     )
 
@@ -201,6 +215,21 @@ def _worth(amounts: _Amounts, expected: Sequence[ExpectedLine], quantity: Fracti
     if amounts.expectation.worth(expected[0], own) != total(line.exact for line in expected):
         return None
     return amounts.expectation.worth(expected[0], quantity)
+
+
+def _of_prices(category: Category, sums: Sums, item: KnownItem | None) -> list[str]:
+    """Say what a unit came to on both sides, where its price differs."""
+    if category not in {Category.PRICE, Category.BOTH} or not sums.quantity or not sums.expected_quantity or not item:
+        return []
+    each = [
+        plain(round_half_up(quotient(amount, _decimal(quantity)), UNIT_PRICE_DIGITS))
+        for amount, quantity in ((sums.invoiced, sums.quantity), (sums.expected, sums.expected_quantity))
+    ]
+    return [f"{each[0]} instead of {each[1]} for a unit ({item.unit})"] if each[0] != each[1] else []
+
+
+def _decimal(number: Fraction) -> Decimal:
+    return quotient(Decimal(number.numerator), Decimal(number.denominator))
 
 
 def _of_scale(sums: Sums) -> list[str]:

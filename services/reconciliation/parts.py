@@ -1,8 +1,8 @@
 """What the difference of one row is made of.
 
-Law: the parts add up to invoiced − expected, to the last digit. A quantity's part is what the invoiced one would cost
-at the contract's prices, tiers and all, less what is expected; where these can't be told, at our own average price. It is
-rounded once; the rest is the price's.
+Law: the parts add up to invoiced − expected, to the last digit. A quantity's part is what the invoiced one would
+cost at the contract's prices, tiers and all, less what is expected; where these can't be told, at our own average
+price. It is rounded once; the rest is the price's.
 """
 
 from collections import Counter
@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from services.contract.money import ZERO, subtract, total
+from services.contract.money import EXACT, ZERO, subtract, total
 from services.reconciliation.model import FINE, Category, Claim, ClaimKey, Tolerance
 
+_NAMED_MAX = 5
+"""Lines that are named as repeated; the row has all of them."""
 Parts = Mapping[Category, Decimal]
 
 
@@ -111,11 +113,12 @@ def _again(sums: Sums, claims: Sequence[Claim], *, is_expected: bool) -> tuple[l
         return [], []
     if before and now and is_expected and _compared(_without(sums, now, before))[0] in FINE:
         return now, [f"invoiced before on {', '.join(sorted({claim.document for claim in before}))}"]
-    repeated = _repeated(before, now if is_expected else [each for each in now if _said(each) in map(_said, before)])
+    seen = set(map(_said, before))
+    repeated = _repeated(before, now if is_expected else [each for each in now if _said(each) in seen])
     left = _without(sums, repeated, _rest(claims, repeated))
     if not repeated or (is_expected and _compared(left)[0] not in {*FINE, Category.PRICE}):
         return [], []
-    return repeated, [f"the same as on {', '.join(sorted({_first(claim, claims) for claim in repeated}))}"]
+    return repeated, [f"the same as on {', '.join(sorted({_first(claim, claims) for claim in repeated[:_NAMED_MAX]}))}"]
 
 
 def _is_too_much(sums: Sums) -> bool:
@@ -180,4 +183,4 @@ def _rounded(number: Fraction, digits: int) -> Decimal:
     """Round half up, away from zero."""
     scaled = abs(number) * 10**digits
     whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    return Decimal(whole if number >= 0 else -whole).scaleb(-digits)
+    return Decimal(whole if number >= 0 else -whole).scaleb(-digits, EXACT)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from services.contract.money import plain
+from services.contract.money import EXACT, plain, subtract, total
 from services.invoicing.documents import table_csv
 from services.reconciliation.model import Reconciliation, Row, SupplierDocument
 
@@ -14,12 +14,13 @@ COLUMNS = (
     "expected_quantity", "invoiced", "expected", "difference", "currency", "invoiced_before", "made_of", "lines",
     "notes",
 )  # fmt: skip
+_TEXTS = ("item_name", "lines", "notes")
 QUANTITY_DIGITS = 15
 
 
 def as_csv(found: Reconciliation) -> str:
     """Write the rows as CSV (RFC 4180)."""
-    return table_csv(COLUMNS, (_csv_row(found, row) for row in found.rows))
+    return table_csv(COLUMNS, (_for_sheets(_csv_row(found, row)) for row in found.rows))
 
 
 def as_data(found: Reconciliation) -> dict[str, Any]:
@@ -42,9 +43,14 @@ def as_data(found: Reconciliation) -> dict[str, Any]:
 
 def sum_of_parts(found: Reconciliation) -> Decimal:
     """Return by how much more is invoiced than expected, as its parts add up to it."""
-    difference = found.invoiced - found.expected
-    assert difference == sum(found.parts.values()), "the parts add up"
+    difference = subtract(found.invoiced, found.expected)
+    assert difference == total(found.parts.values()), "the parts add up"
     return difference
+
+
+def _for_sheets(row: dict[str, str]) -> dict[str, str]:
+    """Keep a supplier's text from being read as a formula by a spreadsheet."""
+    return row | {each: f"'{row[each]}" for each in _TEXTS if row[each].startswith(("=", "+", "-", "@"))}
 
 
 def _document(found: Reconciliation, document: SupplierDocument) -> dict[str, Any]:
@@ -87,7 +93,7 @@ def quantity(number: Fraction | None) -> str:
     if number is None:
         return ""
     scaled = round(abs(number) * 10**QUANTITY_DIGITS)
-    return plain(Decimal(scaled if number >= 0 else -scaled).scaleb(-QUANTITY_DIGITS))
+    return plain(Decimal(scaled if number >= 0 else -scaled).scaleb(-QUANTITY_DIGITS, EXACT))
 
 
 def of_row(row: Row) -> Iterator[str]:

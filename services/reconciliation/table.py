@@ -1,17 +1,24 @@
-"""Reading a supplier's invoice from a CSV file. Rows are told apart by the number of their invoice."""
+"""Reading a supplier's invoice from a CSV file.
 
+Rows are told apart by the number of their invoice. Where a column says that one is a credit note and its amounts come
+to more than nothing, its signs are turned.
+"""
+
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 
 from services.contract.money import HUNDRED, add, multiply, quotient, round_half_up, total
-from services.reconciliation import numbers
+from services.reconciliation import written
 from services.reconciliation.cells import Cells, Columns, rows_of
+from services.reconciliation.electronic import turned
 from services.reconciliation.mapping import Names
 from services.reconciliation.model import InvoiceError, SupplierDocument, SupplierLine
 
 COLUMNS: Columns = {
     "number": ("invoice_number", "invoice_no", "invoice", "document_number", "number", "facture", "rechnungsnummer"),
     "currency": ("currency", "devise", "wahrung", "billing_currency"),
+    "kind": ("document_type", "invoice_type", "kind", "type"),
     "supplier": ("supplier_vat_id", "vat_id", "supplier_name", "supplier"),
     "award": ("award",),
     "reference": ("contract", "contract_reference", "order", "order_reference"),
@@ -28,6 +35,7 @@ COLUMNS: Columns = {
     "gross": ("gross_amount", "gross", "amount_with_vat", "montant_ttc", "bruttobetrag"),
     "vat_percent": ("vat_percent", "vat_rate", "vat", "tva", "mwst"),
 }
+_CREDIT = re.compile(r"\b(?:credit|avoir|gutschrift|381)", re.IGNORECASE)
 _NEEDED = (("net", "gross"), ("item", "name"))
 
 
@@ -46,6 +54,8 @@ def _document(file: str, number: str, rows: Sequence[Cells]) -> SupplierDocument
     if len(currencies) > 1:
         raise InvoiceError(f"{file}: {number}: found {', '.join(currencies)}; wanted one currency on an invoice")
     lines = tuple(map(_line, rows))
+    if _CREDIT.search(" ".join(_different(rows, "kind"))) and total(line.net for line in lines) > 0:
+        lines = tuple(map(turned, lines))
     return SupplierDocument(
         file=file,
         number=number,
@@ -58,9 +68,9 @@ def _document(file: str, number: str, rows: Sequence[Cells]) -> SupplierDocument
 
 
 def _line(row: Cells) -> SupplierLine:
-    period = [numbers.day(row.text(each), row.place) if row.text(each) else None for each in ("starts", "ends")]
+    period = [written.day(row.text(each), row.place) if row.text(each) else None for each in ("starts", "ends")]
     whose = [row.text("institution"), row.text("department")]
-    month = numbers.month(row.text("month"), row.place) if row.text("month") else numbers.month_between(*period)
+    month = written.month(row.text("month"), row.place) if row.text("month") else written.month_between(*period)
     return SupplierLine(
         place=f"line {row.line}",
         name=row.text("name"),

@@ -308,3 +308,19 @@ def test_a_quantity_is_priced_by_the_tiers_it_reaches():
     assert dear.parts == {Category.QUANTITY: D(7), Category.PRICE: D(12)}
     apart = books([line("100", "6", institution="EP"), line("100", "6", institution="EDA")])  # each its own tiers
     assert reconciled(invoice(charged("vm", "220", "13.20")), expectation=apart).parts == {Category.QUANTITY: D("1.20")}
+
+
+def test_earlier_documents_that_do_not_say_who_used_are_not_overlooked():
+    (first,) = identified(invoice(*ALL))
+    earlier = [replace(claim, is_earlier=True) for claim in first.claims]
+    second = invoice(charged("traffic", "33.333333333333333333", "3.00"), number="B-2", buyers=("EP-7",))
+    found = reconciled(second, earlier=earlier)
+    assert found.parts == {Category.TWICE: D("3.00")}
+    assert "earlier documents do not say who used" in found.notes[0]
+
+
+def test_amounts_and_quantities_of_all_digits_are_exact():
+    huge = charged("vm", "999999999999999999.123456789", "999999999999999999.99")
+    found = reconciled(invoice(huge, *ALL[1:]))
+    assert found.invoiced == D("1000000000000000003.81")
+    assert total(found.parts.values()) == D("999999999999999987.88")

@@ -272,3 +272,30 @@ def test_the_example_of_the_documents_is_what_the_command_says(tmp_path: Path):
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert [each.rstrip() for each in done.stdout.splitlines()] == said.splitlines()
+
+
+def test_what_a_supplier_writes_does_no_harm():
+    text = "invoice,item,name,amount\n=cmd|x,a\x00b\x1b[31m,=HYPERLINK(1),1\n"
+    (document,) = read_csv(text.encode(), "bad.csv", Names())
+    found = reconciled(replace(document, sellers=("Beta consortium",)))
+    assert [each.codes for each in document.lines] == [("a b [31m",)]
+    rows = list(csv.DictReader(io.StringIO(as_csv(found), newline="")))
+    assert (rows[0]["item_name"], rows[0]["lines"]) == ("'=HYPERLINK(1)", "'=cmd|x line 2")
+    assert as_pdf(found).startswith(b"%PDF")
+
+
+def test_numbers_of_all_digits_make_no_traceback():
+    nines = b"9" * 18
+    data = cii(_CII).replace(b">210<", b">" + nines + b".99<").replace(b">12.11<", b">" + nines + b"<")
+    document = read_xml(data, "beta.xml")
+    assert "quantity x price comes to" in " ".join(document.problems) or document.problems
+    found = reconciled(document)
+    assert as_csv(found)
+    assert as_pdf(found)
+
+
+@pytest.mark.parametrize("kind", ["Credit note", "Gutschrift", "avoir", "381"])
+def test_a_credit_note_as_csv(kind: str):
+    (document,) = read_csv(f"type,item,quantity,amount\n{kind},vm,5,10\n".encode(), "c.csv", Names())
+    assert document.is_credit
+    assert [(each.net, each.quantity) for each in document.lines] == [(D(-10), D(-5))]

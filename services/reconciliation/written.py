@@ -1,4 +1,4 @@
-"""Numbers, dates and months as suppliers write them, with the place where one can't be read."""
+"""What suppliers write: texts, numbers, dates and months, with the place where one can't be read."""
 
 import re
 from datetime import date, timedelta
@@ -10,6 +10,15 @@ from services.reconciliation.model import InvoiceError
 
 _NUMBER = re.compile(r"[+-]?(?:\d{1,18}(?:\.\d{0,27})?|\.\d{1,27})\Z", re.ASCII)
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
+
+
+TEXT_MAX = 500
+"""Letters of a text that are kept: names and notes are for people."""
+
+
+def text_of(found: str | None) -> str:
+    """Return a text as it is kept: what can't be printed is a space, so that no terminal or database minds it."""
+    return "".join(each if each.isprintable() else " " for each in (found or "")[: 2 * TEXT_MAX]).strip()[:TEXT_MAX]
 
 
 def number(text: str, place: str) -> Decimal:
