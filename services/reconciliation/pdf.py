@@ -7,7 +7,7 @@ supplier writes is ever read as markup.
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,16 @@ ROWS_MAX = 500
 _ENGLISH = Language.ENGLISH
 _TEMPLATE = Path(__file__).with_name("reconciliation.typ")
 _TEXT_MAX = 200
+_DIGITS = 100
 
 
 def as_pdf(found: Reconciliation) -> bytes:
     """Print a reconciliation."""
+    with localcontext(prec=_DIGITS):  # Babel rounds within the context's digits, and a supplier may write more than 28
+        data = _data(found)
     made: bytes | None = typst.compile(
         _TEMPLATE,
-        sys_inputs={"data": json.dumps(_data(found))},
+        sys_inputs={"data": json.dumps(data)},
         ignore_system_fonts=True,
         timestamp=datetime.combine(first_day(found.month), time(), UTC),
         pdf_tags=False,

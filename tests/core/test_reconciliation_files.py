@@ -279,8 +279,9 @@ def test_what_a_supplier_writes_does_no_harm():
     (document,) = read_csv(text.encode(), "bad.csv", Names())
     found = reconciled(replace(document, sellers=("Beta consortium",)))
     assert [each.codes for each in document.lines] == [("a b [31m",)]
-    rows = list(csv.DictReader(io.StringIO(as_csv(found), newline="")))
-    assert (rows[0]["item_name"], rows[0]["lines"]) == ("'=HYPERLINK(1)", "'=cmd|x line 2")
+    rows = csv.DictReader(io.StringIO(as_csv(found), newline=""))
+    (row,) = (each for each in rows if each["category"] == "unknown item")
+    assert (row["item_name"], row["lines"]) == ("'=HYPERLINK(1)", "'=cmd|x line 2")
     assert as_pdf(found).startswith(b"%PDF")
 
 
@@ -288,7 +289,7 @@ def test_numbers_of_all_digits_make_no_traceback():
     nines = b"9" * 18
     data = cii(_CII).replace(b">210<", b">" + nines + b".99<").replace(b">12.11<", b">" + nines + b"<")
     document = read_xml(data, "beta.xml")
-    assert "quantity x price comes to" in " ".join(document.problems) or document.problems
+    assert any("its net total is" in problem for problem in document.problems)
     found = reconciled(document)
     assert as_csv(found)
     assert as_pdf(found)
