@@ -14,13 +14,13 @@ from services.contract.money import ZERO, plain, round_half_up
 from services.contract.months import first_day
 from services.contract_store import newest
 from services.invoicing.read import is_closed, statements_of
-from services.output import Column, JsonOption, console, counted, errors, fail, print_json, require_writable, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, require_writable, show
 from services.postgres import Connection
 from services.reconciliation import record
 from services.reconciliation.books import of_books, of_statement
 from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names
-from services.reconciliation.match import reconcile
+from services.reconciliation.match import expected_elsewhere, reconcile
 from services.reconciliation.model import (
     FINE,
     Category,
@@ -156,11 +156,17 @@ def _on_books(
 
     async def work(connection: Connection) -> Reconciliation:
         expectation = await _expected(connection, month)
+        if not expectation.lines:
+            raise InvoiceError(f"--month: nothing is expected for {month}: no usage of it was taken")
+        notes = await _open_note(connection, month)
         identified = [identify(expectation, each, names, award) for each in documents]
         suppliers = {each.code: each.supplier for each in expectation.awards.values()}
         currency = identified[0].document.currency or expectation.currency
         before = await record.earlier(connection, suppliers, month, currency, identified, data)
-        found = reconcile(expectation, identified, before.claims, allowed, before.problems, before.notes)
+        found = reconcile(expectation, identified, before.claims, allowed, before.problems, [*notes, *before.notes])
+        months = {row.key.month for row in found.rows if row.category is Category.NOT_METERED} - {month}
+        others = [other for each in sorted(months) if (other := await _expected(connection, each)).lines]
+        found = expected_elsewhere(found, others)
         if is_kept:
             await record.keep(connection, suppliers, found, identified, data)
         return found
@@ -174,12 +180,13 @@ async def _expected(connection: Connection, month: str) -> Expectation:
         fail("no contract was applied yet: `plafond contract apply FILE`")
     contract: Contract = stored.contract
     invoices = await statements_of(connection, contract, month)
-    if not invoices:
-        raise InvoiceError(f"--month: nothing is expected for {month}: no usage of it was taken")
-    if not await is_closed(connection, month):
-        errors.print(f"{month} is not closed: compared with its statements as they stand", style="yellow",
-                     highlight=False, soft_wrap=True)  # fmt: skip
     return of_books(contract, month, (each.statement for each in invoices))
+
+
+async def _open_note(connection: Connection, month: str) -> list[str]:
+    if await is_closed(connection, month):
+        return []
+    return [f"{month} is not closed: compared with its statements as they stand"]
 
 
 def number_given(option: str, text: str) -> Decimal:

@@ -9,7 +9,7 @@ institution or department, else for all together. What earlier documents invoice
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
@@ -18,6 +18,7 @@ from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import HUNDRED, ZERO, add, multiply, plain, quotient, round_half_up, subtract, total
 from services.reconciliation.identify import Identified
 from services.reconciliation.model import (
+    FINE,
     Category,
     Claim,
     ClaimKey,
@@ -259,9 +260,27 @@ def _on_documents(claims: Iterable[Claim]) -> list[Row]:
     return rows
 
 
-def _order(row: Row) -> tuple[int, Decimal, ClaimKey, str, str]:
-    """What is most serious comes first, and of that the largest amount."""
-    return (-list(Category).index(row.category), -abs(row.difference), row.key, row.institution, row.department)
+def _order(row: Row) -> tuple[bool, Decimal, ClaimKey, str, str]:
+    """What needs attention comes first, and of that the largest amount."""
+    return (row.category in FINE, -row.difference.copy_abs(), row.key, row.institution, row.department)
+
+
+def expected_elsewhere(found: Reconciliation, others: Iterable[Expectation]) -> Reconciliation:
+    """Note of what is not metered in its month whether another month's statement has it, as where one invoices late."""
+    odd = {row.key for row in found.rows if row.category is Category.NOT_METERED}
+    notes = []
+    for other in others:
+        sums: dict[ClaimKey, Decimal] = defaultdict(lambda: ZERO)
+        for line in other.lines:
+            key = ClaimKey(line.award, line.item, "", line.month)
+            sums[key] = add(sums[key], line.exact)
+        notes += [
+            f"{key.item} of {key.month} is expected on the statement of {other.month}, there "
+            f"{plain(round_half_up(sums[key], CURRENCY_DIGITS[other.currency]))} {other.currency}: "
+            f"see --month {other.month}"
+            for key in sorted(odd & sums.keys())
+        ]
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def _vat_notes(rows: Sequence[Row]) -> list[str]:

@@ -122,8 +122,8 @@ def _again(sums: Sums, claims: Sequence[Claim], *, is_expected: bool) -> tuple[l
 
 
 def _is_too_much(sums: Sums) -> bool:
-    """Tell whether more is invoiced than expected: the difference has the sign of what is invoiced."""
-    return (sums.difference > 0) == (sums.invoiced > 0) and bool(sums.difference)
+    """Tell whether more is invoiced than expected: the difference has the sign of what is."""
+    return (sums.difference > 0) == ((sums.expected or sums.invoiced) > 0) and bool(sums.difference)
 
 
 def _repeated(before: Sequence[Claim], now: Sequence[Claim]) -> list[Claim]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add
+from services.contract.money import ZERO, add, plain
 from services.contract.months import first_day, midnight
 from services.ingest.decide import read_quantity
 from services.ingest.events import UsageEvent, read
@@ -53,7 +53,9 @@ with last as (
 select provider, compared_at, tolerance, tolerance_percent, lot, item, subject, quantity
 from last join reconciliation.usage_total using (usage)
 """
+_SENDING = "select distinct provider from reconciliation.usage"
 _Refused = dict[tuple[UsageKey, str], Decimal]
+_NAMED_MAX = 3
 
 
 class Said(StrEnum):
@@ -71,6 +73,21 @@ class Standing(NamedTuple):
     said: Said
     compared_at: datetime | None
     rows: tuple[UsageRow, ...]
+
+    @property
+    def found(self) -> str:
+        """What a checklist says was found."""
+        if not self.rows:
+            return self.said.value
+        named = [f"{row.key.item} {plain(row.theirs or ZERO)}, taken {plain(row.ours)}" for row in self.rows]
+        more = f" and {len(named) - _NAMED_MAX} more" if len(named) > _NAMED_MAX else ""
+        return "; ".join(named[:_NAMED_MAX]) + more
+
+    @property
+    def wanted(self) -> str:
+        """What a checklist says would be right."""
+        sent = "its totals of the month" if self.said is Said.NOT_SENT else "totals that agree"
+        return f"{sent}: `plafond reconcile-usage {self.provider} FILE`"
 
 
 async def compared(
@@ -94,10 +111,11 @@ async def keep(
 
 
 async def standings(connection: Connection, contract: Contract, month: str) -> list[Standing]:
-    """Tell of every provider whether its own totals of a month, as it last sent them, agree with what was taken by now.
+    """Tell of each provider that sends totals whether those of a month, as last sent, agree with what was taken by now.
 
-    For the checklist before closing: one that sent none is `NOT_SENT`.
+    For the checklist before closing: one that sent totals of any month, and none of this one, is `NOT_SENT`.
     """
+    sending = {row["provider"] for row in await connection.fetch(_SENDING)}
     theirs: dict[str, dict[UsageKey, Decimal]] = {}
     allowed: dict[str, tuple[Allowed, datetime]] = {}
     for row in await connection.fetch(_LAST, month):
@@ -105,7 +123,7 @@ async def standings(connection: Connection, contract: Contract, month: str) -> l
         theirs.setdefault(row["provider"], {})[key] = row["quantity"]
         allowed[row["provider"]] = Allowed(row["tolerance"], row["tolerance_percent"]), row["compared_at"]
     found = []
-    for provider in sorted(contract.providers):
+    for provider in sorted(contract.providers.keys() & sending):
         if provider not in theirs:
             found.append(Standing(provider, Said.NOT_SENT, None, ()))
             continue

@@ -324,3 +324,12 @@ def test_amounts_and_quantities_of_all_digits_are_exact():
     found = reconciled(invoice(huge, *ALL[1:]))
     assert found.invoiced == D("1000000000000000003.81")
     assert total(found.parts.values()) == D("999999999999999987.88")
+
+
+def test_a_credit_note_for_what_agreed_is_not_taken_for_a_second_invoice():
+    (first,) = identified(invoice(*ALL))
+    earlier = [replace(claim, is_earlier=True) for claim in first.claims]
+    back, again = charged("vm", "-210", "-12.11"), charged("vm", "210", "12.11")
+    credit = invoice(back, number="C-1", is_credit=True)
+    assert reconciled(credit, earlier=earlier).parts == {Category.QUANTITY: D("-12.11")}
+    assert reconciled(credit, invoice(again, number="B-2"), earlier=earlier).agrees

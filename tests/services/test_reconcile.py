@@ -20,23 +20,25 @@ async def test_a_providers_totals_beside_what_was_taken(pipeline: Pipeline, tmp_
         [
             event("beta-north", 1, quantity="150"),
             event("beta-north", 2, subject="EC/DIGIT", quantity="40"),
-            event("beta-north", 2, subject="EC/DIGIT", quantity="41"),  # a conflict
             event("beta-north", 3, item="unheard", quantity="7"),  # refused
             event("beta-north", 4, item="traffic", subject="EDA", quantity="10"),
             event("beta-north", 5, time="2016-04-02T10:00:00Z", quantity="1000"),  # another month
         ],
     )
     await pipeline.through()
+    await pipeline.push("beta-north", [event("beta-north", 2, subject="EC/DIGIT", quantity="41")])  # a conflict
+    await pipeline.through()
     totals = tmp_path / "totals.csv"
     totals.write_text("item,quantity,unit\nvm,190,HUR\ntraffic,10,GiB\n")
-    assert await said(pipeline, "beta-north") is Said.NOT_SENT
+    assert await said(pipeline, "beta-north") is None, "a provider that never sent any is not asked for them"
     found = pipeline.json("reconcile-usage", "beta-north", str(totals), "--month", MARCH)
     rows = {row["item"]: row for row in found["rows"]}
     assert found["agrees"]
     assert rows["vm"]["refused"] == {"conflict": "41"}
     assert (rows["unheard"]["refused"], rows["unheard"]["state"]) == ({"unknown_item": "7"}, "agrees")
     assert await said(pipeline, "beta-north") is Said.AGREES
-    assert await said(pipeline, "beta-south") is Said.NOT_SENT
+    assert await said(pipeline, "beta-south") is None
+    assert await said(pipeline, "beta-north", "2016-04") is Said.NOT_SENT
     totals.write_text("item,subject,quantity\nvm,EP,150\nvm,EC,41\ntraffic,,10\nunheard,,7\n")
     found = pipeline.command("reconcile-usage", "beta-north", str(totals), "--month", MARCH, status=1)
     assert "2 of 4 totals differ" in found
@@ -101,16 +103,24 @@ async def test_an_invoice_by_institution_and_one_of_an_open_month(pipeline: Pipe
     )
     found = pipeline.json("reconcile", str(mine), "--month", "2016-04")  # 100 x 0.06 + 400 x 0.05 + 500 x 0.04
     assert [(row["institution"], row["category"]) for row in found["rows"]] == [("EP", "agrees")]
+    late = tmp_path / "late.csv"
+    late.write_text(
+        "invoice_number,supplier,usage_month,item,quantity,amount\nB-10,BETA,2016-03,disk,1,1\nB-10,BETA,2016-03,vm,1,1\n"
+    )
+    found = pipeline.json("reconcile", str(late), "--month", "2016-04", "--dry-run", status=1)
+    assert [each for each in found["notes"] if "is expected on" in each] == [
+        "vm of 2016-03 is expected on the statement of 2016-03, there 10.95 EUR: see --month 2016-03"
+    ]
     refused = pipeline.command("reconcile", str(mine), "--month", "2017-04", status=2)
     assert "nothing is expected for 2017-04" in refused
 
 
-async def said(pipeline: Pipeline, provider: str) -> Said:
+async def said(pipeline: Pipeline, provider: str, month: str = MARCH) -> Said | None:
     connection = await connect(pipeline.url)
     try:
         stored = await contract_store.newest(connection)
         assert stored is not None
-        (found,) = (each for each in await standings(connection, stored.contract, MARCH) if each.provider == provider)
-        return found.said
+        found = {each.provider: each for each in await standings(connection, stored.contract, month)}
+        return found[provider].said if provider in found else None
     finally:
         await connection.close()
