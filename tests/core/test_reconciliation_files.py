@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
@@ -23,6 +24,8 @@ from typer.testing import CliRunner
 
 from services.cli import app
 from services.contract.money import total
+from services.documents.cii import cii as own_cii
+from services.documents.model import Document
 from services.documents.ubl import ubl
 from services.reconciliation.books import of_statement
 from services.reconciliation.electronic import read_xml
@@ -43,13 +46,14 @@ _CII = [("vm", "Virtual machine", "210", "HUR", "12.11"), ("traffic", "Outgoing 
         ("disk", "Block storage", "10", "C62", "1.00")]  # fmt: skip
 
 
-def test_our_own_ubl_is_read_to_the_last_digit():
+@pytest.mark.parametrize("form", [ubl, own_cii], ids=["UBL", "CII"])
+def test_our_own_e_invoices_are_read_to_the_last_digit(form: Callable[[Document], bytes]):
     lines = [
         line("150", "8.505", institution="EC", department="DIGIT"),
         line("60", "3.6", institution="EC", pool="mail"),
         line("-3", "-0.18", institution="EC", month="2016-02"),
     ]
-    document = read_xml(ubl(made(lines, institution="EC")), "own.xml")
+    document = read_xml(form(made(lines, institution="EC")), "own.xml")
     assert (document.number, document.currency, document.month, document.is_credit) == (
         "SMALL-2016-000007",
         "EUR",
@@ -63,9 +67,10 @@ def test_our_own_ubl_is_read_to_the_last_digit():
     assert reconciled(document, expectation=books(lines)).agrees
 
 
-def test_our_own_credit_note_has_an_invoices_signs():
+@pytest.mark.parametrize("form", [ubl, own_cii], ids=["UBL", "CII"])
+def test_our_own_credit_notes_have_an_invoices_signs(form: Callable[[Document], bytes]):
     lines = [line("-150", "-8.50"), line("10", "1.00", item="disk")]
-    document = read_xml(ubl(made(lines)), "own.xml")
+    document = read_xml(form(made(lines)), "own.xml")
     assert document.is_credit
     assert [(each.net, each.quantity) for each in document.lines] == [(D("-8.50"), D(-150)), (D("1.00"), D(10))]
     assert reconciled(document, expectation=books(lines)).agrees
