@@ -8,6 +8,7 @@ from fractions import Fraction
 from functools import partial
 
 from services.contract.charges import ChargeKey, price_of_item
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.model import Contract
 from services.contract.money import EXACT, QUANTITY_DIGITS, QUANTITY_LIMIT, ZERO
 from services.contract.months import first_day
@@ -58,16 +59,13 @@ def _worth(contract: Contract, line: ExpectedLine, quantity: Fraction) -> Decima
 
 def of_statement(data: bytes, file: str, month: str) -> Expectation:
     """Return what an exported statement of a supplier lets expect: it tells neither institutions nor the contract."""
-    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""), strict=True)
-    if lacking := [each for each in COLUMNS if each not in (reader.fieldnames or ())]:
-        raise InvoiceError(f"{file}: no column {', '.join(lacking)}; wanted a supplier's statement as exported")
     items, awards, lines, currency = {}, {}, [], ""
-    for row in reader:
-        place = f"{file}: line {reader.line_num}"
-        if any(row[each] is None for each in COLUMNS):
-            raise InvoiceError(f"{place}: fewer cells than the header has; wanted as many")
+    for place, row in _rows(data, file):
         if row["invoice_month"] != month:
             raise InvoiceError(f"{place}: found the month {row['invoice_month']!r}; wanted {month}, as --month says")
+        for each in (row["currency"], row["price_currency"] or row["currency"]):
+            if each not in CURRENCY_DIGITS:
+                raise InvoiceError(f"{place}: found the currency {each!r}; wanted one of ISO 4217, like EUR")
         items[row["item"]] = KnownItem(row["item"], row["item_name"], row["unit"])
         names = (row["supplier"], row["supplier_name"], row["supplier_vat_id"])
         awards[row["award"]] = KnownAward(row["award"], row["lot"], row["supplier"], names)
@@ -76,6 +74,21 @@ def of_statement(data: bytes, file: str, month: str) -> Expectation:
     if not lines:
         raise InvoiceError(f"{file}: no lines; wanted at least one")
     return Expectation(month, "", currency, items, awards, tuple(lines))
+
+
+def _rows(data: bytes, file: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of a statement, each with its place."""
+    reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"), newline=""), strict=True)
+    try:
+        if lacking := [each for each in COLUMNS if each not in (reader.fieldnames or ())]:
+            raise InvoiceError(f"{file}: no column {', '.join(lacking)}; wanted a supplier's statement as exported")
+        for row in reader:
+            place = f"{file}: line {reader.line_num}"
+            if any(row[each] is None for each in COLUMNS):
+                raise InvoiceError(f"{place}: fewer cells than the header has; wanted as many")
+            yield place, row
+    except csv.Error as error:
+        raise InvoiceError(f"{file}: line {reader.line_num}: {error}; wanted CSV, as RFC 4180 has it") from None
 
 
 def _line(row: dict[str, str], place: str) -> ExpectedLine:

@@ -14,6 +14,8 @@ from fractions import Fraction
 from services.contract.money import EXACT, ZERO, subtract, total
 from services.reconciliation.model import FINE, Category, Claim, ClaimKey, Tolerance
 
+ROUNDED_QUANTITY = 1000
+"""A quantity that is off by no more than such a part, and by no more than rounding is worth, is taken for rounded."""
 _NAMED_MAX = 5
 """Lines that are named as repeated; the row has all of them."""
 Parts = Mapping[Category, Decimal]
@@ -45,6 +47,12 @@ class Sums:
             return True
         allowed = _allowed(self.tolerance.quantity, self.tolerance.quantity_percent, self.expected_quantity)
         return abs(self.quantity - self.expected_quantity) <= allowed
+
+    @property
+    def is_rounded_quantity(self) -> bool:
+        """Whether the quantity is off by so little that it may be written with fewer decimals."""
+        off = abs((self.quantity or Fraction(0)) - self.expected_quantity)
+        return off <= abs(self.expected_quantity) / ROUNDED_QUANTITY
 
     def is_rounding(self, amount: Decimal) -> bool:
         """Whether an amount is no more than rounding each line once may come to."""
@@ -95,6 +103,8 @@ def _compared(sums: Sums) -> tuple[Category, Parts]:
     )
     of_quantity = subtract(worth, sums.expected)
     of_price = subtract(sums.invoiced, worth)
+    if sums.is_rounded_quantity and sums.is_rounding(of_quantity) and sums.is_rounding(difference):
+        return (Category.ROUNDING if difference else Category.AGREES), _given(Category.ROUNDING, difference)
     small = _small(sums, of_price)
     if not of_price or small:
         return Category.QUANTITY, _given(Category.QUANTITY, of_quantity) | _given(small or Category.PRICE, of_price)

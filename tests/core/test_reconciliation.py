@@ -333,3 +333,12 @@ def test_a_credit_note_for_what_agreed_is_not_taken_for_a_second_invoice():
     credit = invoice(back, number="C-1", is_credit=True)
     assert reconciled(credit, earlier=earlier).parts == {Category.QUANTITY: D("-12.11")}
     assert reconciled(credit, invoice(again, number="B-2"), earlier=earlier).agrees
+
+
+def test_a_quantity_of_fewer_decimals_is_the_same_while_it_is_worth_no_cent():
+    assert reconciled(invoice(charged("traffic", "33.33", "3.00"), *ALL[:1], *ALL[2:])).agrees
+    more = reconciled(invoice(charged("traffic", "33", "3.00"), *ALL[:1], *ALL[2:]))
+    assert categories(more)["traffic"] is Category.BOTH, "a hundredth is worth 3 cents"
+    free = books([line("100", "0", item="disk")])
+    found = reconciled(invoice(charged("disk", "200", "0")), expectation=free)
+    assert categories(found)["disk"] is Category.QUANTITY, "though it costs nothing"

@@ -32,7 +32,7 @@ from services.reconciliation.electronic import read_xml
 from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names, read_names
 from services.reconciliation.match import reconcile
-from services.reconciliation.model import Category, InvoiceError
+from services.reconciliation.model import InvoiceError
 from services.reconciliation.pdf import as_pdf
 from services.reconciliation.read import read
 from services.reconciliation.rows import COLUMNS, as_csv, as_data
@@ -88,8 +88,8 @@ def test_cii_that_its_schema_takes_is_read():
     )  # fmt: skip
     expected = [each for each in BOOKS if each.key.month == MARCH]
     found = reconciled(document, expectation=books(expected))
-    assert found.rows[0].category is Category.QUANTITY, "33.3333 GiB are not all"
-    assert found.parts == {}, "which costs no cent"
+    assert found.agrees, "33.3333 GiB are all, rounded"
+    assert found.parts == {}
 
 
 def test_a_cii_credit_note_is_turned():
@@ -305,3 +305,20 @@ def test_a_credit_note_as_csv(kind: str):
     (document,) = read_csv(f"type,item,quantity,amount\n{kind},vm,5,10\n".encode(), "c.csv", Names())
     assert document.is_credit
     assert [(each.net, each.quantity) for each in document.lines] == [(D(-10), D(-5))]
+
+
+@pytest.mark.parametrize(
+    ("of", "to", "wanted"),
+    [
+        (b"EUR", b"XYZ", "found the currency 'XYZ'; wanted one of ISO 4217"),
+        (b",12.11,EUR", b"", "fewer cells than the header has"),
+        (b"Virtual machine", b'"Virtual', "unexpected end of data"),
+        (b"2016-03,2016-01-01,210", b"March,2016-01-01,210", "usage_month: 'March' is not a month"),
+        (b",210,", b",many,", "found 'many'; wanted a number"),
+    ],
+)
+def test_statements_that_are_wrong_are_refused_with_their_place(of: bytes, to: bytes, wanted: str):
+    with pytest.raises(InvoiceError) as refused:
+        of_statement(exported().replace(of, to), "2/BETA.csv", MARCH)
+    assert wanted in str(refused.value)
+    assert "2/BETA.csv: line " in str(refused.value)
