@@ -35,7 +35,6 @@ from services.reconciliation.pdf import as_pdf
 from services.reconciliation.read import contents, names_in, read
 from services.reconciliation.rows import as_csv, as_data, money, of_row, quantity, sum_of_parts
 
-_NONE = "0"
 _COLUMNS = [
     Column("what", "what"), Column("item", "item", whole=True), Column("used", "of month", whole=True),
     Column("invoiced_quantity", "quantity", right=True, spare=True),
@@ -53,38 +52,42 @@ _SHOWN_MAX = 200
 """Rows in a terminal; files have all."""
 
 
+FilesArgument = Annotated[
+    list[Path], typer.Argument(help="Invoices and credit notes of a supplier.", metavar="SUPPLIER-INVOICE")
+]
+AwardOption = Annotated[str | None, typer.Option(help="Lot and supplier, like 2/CTA, where the invoice does not tell.")]
+MapOption = Annotated[
+    Path | None, typer.Option("--map", help="What they call items, units, columns (TOML).", metavar="FILE")
+]
+ExpectedOption = Annotated[
+    Path | None,
+    typer.Option(help="Instead of the books: suppliers/AWARD.csv of an export; needs no server.", metavar="FILE"),
+]
+MaybeDatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", envvar="PLAFOND_DATABASE_URL", help="PostgreSQL, like postgresql://user@host/plafond."
+    ),
+]
+CsvOption = Annotated[Path | None, typer.Option("--csv", help="Write all rows as CSV.", metavar="FILE")]
+PdfOption = Annotated[Path | None, typer.Option("--pdf", help="Write a report to print.", metavar="FILE")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Keep nothing on record.")]
+
+
 def reconcile_command(
-    files: Annotated[
-        list[Path], typer.Argument(help="Invoices and credit notes of a supplier.", metavar="SUPPLIER-INVOICE")
-    ],
+    files: FilesArgument,
     month: Annotated[str, typer.Option(help="The month that is invoiced, like 2016-03.")],
-    award: Annotated[
-        str | None, typer.Option(help="Lot and supplier, like 2/CTA, where the invoice does not tell.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option("--map", help="What the supplier calls items, units, columns (TOML).", metavar="FILE")
-    ] = None,
-    expected: Annotated[
-        Path | None,
-        typer.Option(help="Instead of the books: suppliers/AWARD.csv of an export; needs no server.", metavar="FILE"),
-    ] = None,
-    database_url: Annotated[
-        str | None,
-        typer.Option(
-            "--database-url", envvar="PLAFOND_DATABASE_URL", help="PostgreSQL, like postgresql://user@host/plafond."
-        ),
-    ] = None,
-    tolerance: Annotated[str, typer.Option(help="How much an amount may differ.")] = _NONE,
-    tolerance_percent: Annotated[
-        str, typer.Option(help="The same in % of what is expected; the larger holds.")
-    ] = _NONE,
-    quantity_tolerance: Annotated[
-        str, typer.Option(help="How much a quantity may differ, in the item's unit.")
-    ] = _NONE,
-    quantity_tolerance_percent: Annotated[str, typer.Option(help="The same in % of what is expected.")] = _NONE,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all rows as CSV.", metavar="FILE")] = None,
-    pdf_file: Annotated[Path | None, typer.Option("--pdf", help="Write a report to print.", metavar="FILE")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Keep nothing on record.")] = False,
+    award: AwardOption = None,
+    mapping: MapOption = None,
+    expected: ExpectedOption = None,
+    database_url: MaybeDatabaseOption = None,
+    tolerance: Annotated[str, typer.Option(help="How much an amount may differ.")] = "0",
+    tolerance_percent: Annotated[str, typer.Option(help="The same in % of what is expected; the larger holds.")] = "0",
+    quantity_tolerance: Annotated[str, typer.Option(help="How much a quantity may differ, in the item's unit.")] = "0",
+    quantity_tolerance_percent: Annotated[str, typer.Option(help="The same in % of what is expected.")] = "0",
+    csv_file: CsvOption = None,
+    pdf_file: PdfOption = None,
+    dry_run: DryRunOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a supplier's invoice with what it is expected to invoice, line by line.
@@ -125,14 +128,10 @@ def reconcile_command(
             found = _on_books(database_url, month, names, award, documents, data, allowed, is_kept=not dry_run)
     except InvoiceError as error:
         fail(str(error), 2)
-    if csv_file:
-        write(csv_file, as_csv(found).encode())
-    if pdf_file:
-        write(pdf_file, as_pdf(found))
-    if as_json:
-        print_json(as_data(found))
-    else:
-        _show(found)
+    for out, form in ((csv_file, as_csv), (pdf_file, as_pdf)):
+        if out:
+            write(out, form(found))
+    print_json(as_data(found)) if as_json else _show(found)
     if not found.agrees:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.commands.reconcile import number_given, write
+from services.commands.reconcile import CsvOption, MapOption, number_given, write
 from services.commands.servers import DatabaseOption, on_database
 from services.contract.money import plain
 from services.contract.months import first_day
@@ -48,12 +48,10 @@ def reconcile_usage_command(
     file: Annotated[Path, typer.Argument(help="Its totals: CSV with item and quantity, maybe lot, subject, unit.")],
     month: Annotated[str, typer.Option(help="The month of use, like 2016-03.")],
     database_url: DatabaseOption,
-    mapping: Annotated[
-        Path | None, typer.Option("--map", help="What the provider calls items, units, columns (TOML).", metavar="FILE")
-    ] = None,
+    mapping: MapOption = None,
     tolerance: Annotated[str, typer.Option(help="How much a total may differ, in the item's unit.")] = "0",
     tolerance_percent: Annotated[str, typer.Option(help="The same in % of what was taken; the larger holds.")] = "0",
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write all rows as CSV.", metavar="FILE")] = None,
+    csv_file: CsvOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare a provider's own totals of a month with what was taken of its usage, and keep the result on record.

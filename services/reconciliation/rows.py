@@ -18,9 +18,9 @@ _TEXTS = ("item_name", "lines", "notes")
 QUANTITY_DIGITS = 15
 
 
-def as_csv(found: Reconciliation) -> str:
-    """Write the rows as CSV (RFC 4180)."""
-    return table_csv(COLUMNS, (_for_sheets(_csv_row(found, row)) for row in found.rows))
+def as_csv(found: Reconciliation) -> bytes:
+    """Write the rows as CSV (RFC 4180, UTF-8)."""
+    return table_csv(COLUMNS, (_for_sheets(_csv_row(found, row)) for row in found.rows)).encode()
 
 
 def as_data(found: Reconciliation) -> dict[str, Any]:
