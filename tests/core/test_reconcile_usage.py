@@ -10,6 +10,7 @@ from services.contract.money import total
 from services.reconciliation.mapping import Names
 from services.reconciliation.model import InvoiceError
 from services.reconciliation.usage import Allowed, State, Taken, UsageKey, UsageRow, agree, compare, read_totals
+from services.reconciliation.usage_record import Said, Standing
 from tests.documents import MARCH, small
 
 D = Decimal
@@ -99,3 +100,12 @@ def test_files_that_are_wrong_are_refused_with_their_place(text: str, wanted: st
     with pytest.raises(InvoiceError) as refused:
         totals(text)
     assert wanted in str(refused.value)
+
+
+def test_what_a_checklist_says_of_it():
+    rows = tuple(row for row in compare(SMALL, totals("item,quantity\nvm,212"), TAKEN, {}) if not agree([row]))
+    disagrees = Standing("beta-north", Said.DISAGREES, None, rows)
+    assert disagrees.found == "traffic 0, taken 1.5; vm 212, taken 210"
+    assert disagrees.wanted == "totals that agree: `plafond reconcile-usage beta-north FILE`"
+    lacking = Standing("beta-north", Said.NOT_SENT, None, ())
+    assert (lacking.found, lacking.wanted[:23]) == ("not sent", "its totals of the month")
