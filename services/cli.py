@@ -20,6 +20,8 @@ COMMANDS = {
     "alerts": "month:alerts_command",
     "simulate": "simulate:simulate_command",
     "compare": "compare:compare_command",
+    "reconcile": "reconcile:reconcile_command",
+    "reconcile-usage": "reconcile_usage:reconcile_usage_command",
     "rerate": "rerate:rerate_command",
     "rejections": "rejections:app",
     "parked": "parked:app",

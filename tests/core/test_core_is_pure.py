@@ -14,6 +14,8 @@ CONTRACT = [
 DECISIONS = [
     "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter",
     "services.invoicing.settle", "services.invoicing.ceilings", "services.invoicing.statement", "services.documents.make",
+    "services.reconciliation.electronic", "services.reconciliation.table", "services.reconciliation.match",
+    "services.reconciliation.books", "services.reconciliation.usage",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]
 _PROGRAM = """

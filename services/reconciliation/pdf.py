@@ -1,0 +1,118 @@
+"""A reconciliation to print, to be sent to the supplier with the question why.
+
+Law: the same reconciliation gives the same bytes, and every text goes to the template as data, so that nothing that a
+supplier writes is ever read as markup.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from services.contract.money import quotient
+from services.contract.months import first_day
+from services.contract.parties import Language
+from services.documents.words import amount, day, month
+from services.documents.words import quantity as worded
+from services.reconciliation.model import FINE, Category, Reconciliation, Row
+from services.reconciliation.rows import of_row, quantity, sum_of_parts
+
+ROWS_MAX = 500
+"""Rows of more than this are not printed; what needs attention comes first."""
+_ENGLISH = Language.ENGLISH
+_TEMPLATE = Path(__file__).with_name("reconciliation.typ")
+_TEXT_MAX = 200
+_DIGITS = 100
+
+
+def as_pdf(found: Reconciliation) -> bytes:
+    """Print a reconciliation."""
+    with localcontext(prec=_DIGITS):  # Babel rounds within the context's digits, and a supplier may write more than 28
+        data = _data(found)
+    made: bytes | None = typst.compile(
+        _TEMPLATE,
+        sys_inputs={"data": json.dumps(data)},
+        ignore_system_fonts=True,
+        timestamp=datetime.combine(first_day(found.month), time(), UTC),
+        pdf_tags=False,
+    )
+    assert made is not None, "one output without a path is returned"
+    return made
+
+
+def _data(found: Reconciliation) -> dict[str, Any]:
+    about = f"{', '.join(found.awards)} · {month(found.month, _ENGLISH)}"
+    left_out = len(found.rows) - ROWS_MAX
+    return {
+        "title": f"Reconciliation {about}",
+        "about": about,
+        "documents": [
+            {
+                "number": _short(each.number),
+                "kind": "credit note" if each.is_credit else "invoice",
+                "issued": day(each.issued, _ENGLISH) if each.issued else "",
+                "net": amount(each.net, _ENGLISH),
+            }
+            for each in found.documents
+        ],
+        "verdict": "Agrees" if found.agrees else "Differs",
+        "sums": f"invoiced {amount(found.invoiced, _ENGLISH)}, expected {amount(found.expected, _ENGLISH)} "
+                f"{found.currency}, without VAT",
+        "invoiced": amount(found.invoiced, _ENGLISH),
+        "expected": amount(found.expected, _ENGLISH),
+        "difference": _signed(sum_of_parts(found)),
+        "parts": list(_parts(found)),
+        "said": [_short(each) for each in (*found.problems, *found.notes)],
+        "elsewhere": f"The last {left_out} rows are in the CSV file." if left_out > 0 else "",
+        "rows": [_row(found, row) for row in found.rows[:ROWS_MAX]],
+    }  # fmt: skip
+
+
+def _parts(found: Reconciliation) -> Iterator[dict[str, Any]]:
+    """Yield what each category comes to, with its part of the largest for a bar."""
+    largest = max((abs(part) for part in found.parts.values()), default=Decimal(1))
+    for category, part in found.parts.items():
+        yield {
+            "name": category.value,
+            "rows": _rows_of(found, category),
+            "amount": _signed(part),
+            "part": float(round(quotient(abs(part), largest), 4)) if largest else 0,
+        }
+
+
+def _rows_of(found: Reconciliation, category: Category) -> str:
+    number = sum(category in row.parts for row in found.rows)
+    return "1 row" if number == 1 else f"{number} rows"
+
+
+def _row(found: Reconciliation, row: Row) -> dict[str, str]:
+    used = [f"used in {month(row.key.month, _ENGLISH)}"] if row.key.month != found.month else []
+    notes = [] if row.category in FINE else [*row.notes, ", ".join(row.places[:3])]
+    return {
+        "what": row.category.value,
+        "item": _short(" · ".join(of_row(row))),
+        "note": _short("; ".join(filter(None, (*used, *notes)))),
+        "invoiced_quantity": _quantity(row.invoiced_quantity),
+        "expected_quantity": _quantity(row.expected_quantity),
+        "unit": row.unit,
+        "invoiced": amount(row.invoiced, _ENGLISH),
+        "expected": amount(row.expected, _ENGLISH),
+        "difference": _signed(row.difference),
+    }
+
+
+def _quantity(number: Fraction | None) -> str:
+    return worded(Decimal(quantity(number)), _ENGLISH) if number is not None else ""
+
+
+def _signed(number: Decimal) -> str:
+    return f"+{amount(number, _ENGLISH)}" if number > 0 else amount(number, _ENGLISH)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX - 1]}…"
