@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import partial
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import add, opposite, plain, total
+from services.contract.money import ZERO, opposite, plain, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -26,10 +26,20 @@ LINES_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Correcting:
+    """Whose lines a credit note takes back and why; or what an invoice `replaces`, which the last of them took back."""
+
+    preceding: tuple[Preceding, ...]
+    reason: str
+    replaces: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Issued:
     """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
 
-    `invoiced` is what all institutions were invoiced up to its month.
+    `invoiced` is what all institutions were invoiced up to its month, less what suppliers bear of credits; `credited`
+    is what was credited to this one by then, below zero. `correcting` says what it corrects where it is no month's own.
     """
 
     number: str
@@ -37,6 +47,8 @@ class Issued:
     statement: Statement
     earlier: Mapping[str, Preceding]
     invoiced: Decimal
+    credited: Decimal = ZERO
+    correcting: Correcting | None = None
 
 
 def document(contract: Contract, parties: Contract, issued: Issued) -> Document | list[Problem]:
@@ -57,7 +69,9 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
     assert seller is not None, "nothing is lacking"
     assert buyer is not None, "nothing is lacking"
     assert buyer.tax is not None, "nothing is lacking"
-    kind = DocumentKind.CREDIT_NOTE if statement.total < 0 else DocumentKind.INVOICE
+    correcting = issued.correcting
+    is_credit_note = statement.total < 0 or (correcting and not correcting.replaces and statement.total == 0)
+    kind = DocumentKind.CREDIT_NOTE if is_credit_note else DocumentKind.INVOICE
     describe = partial(_line, contract, statement.month, buyer.accounting_costs, _turned(kind), {})
     months = sorted({line.key.month for line in statement.lines} & issued.earlier.keys())
     return Document(
@@ -75,17 +89,19 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         seller=seller,
         buyer=buyer,
         tax=buyer.tax,
-        preceding=tuple(issued.earlier[month] for month in months),
+        preceding=correcting.preceding if correcting else tuple(issued.earlier[month] for month in months),
         last=issued.earlier.get(month_of(starts - timedelta(days=1))),
-        spent=_spent(contract, issued),
+        spent=() if correcting else _spent(contract, issued),
         lines=tuple(describe(number, line) for number, line in enumerate(statement.lines, start=1)),
+        reason=correcting.reason if correcting else "",
+        replaces=correcting is not None and correcting.replaces,
     )
 
 
 def _spent(contract: Contract, issued: Issued) -> tuple[Spent, ...]:
     """Return what was invoiced so far of the institution's budget, if it has one, and of the contract's ceiling."""
     budget = contract.institutions[issued.statement.institution].budget
-    mine = add(issued.statement.total, total(each.total for each in issued.earlier.values()))
+    mine = total((issued.statement.total, *(each.total for each in issued.earlier.values()), issued.credited))
     whole = Spent(LimitKind.CONTRACT, contract.ceiling, issued.invoiced)
     return (whole,) if budget is None else (Spent(LimitKind.BUDGET, budget, mine), whole)
 

@@ -101,7 +101,8 @@ class Totals:
 class Document:
     """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
 
-    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before.
+    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before. What corrects
+    another document has that among them, and a `reason`; it `replaces` the other where it has its lines again.
     """
 
     number: str
@@ -122,6 +123,8 @@ class Document:
     last: Preceding | None
     spent: tuple[Spent, ...]
     lines: tuple[DocumentLine, ...]
+    reason: str = ""
+    replaces: bool = False
 
     @cached_property
     def totals(self) -> Totals:

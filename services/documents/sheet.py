@@ -74,7 +74,8 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
         ("Buyer reference", document.buyer.buyer_reference),
         ("Order reference", document.buyer.order_reference),
         ("Accounting cost", document.buyer.accounting_cost),
-        ("Adjusts", ", ".join(each.number for each in document.preceding)),
+        ("Corrects" if document.reason else "Adjusts", ", ".join(each.number for each in document.preceding)),
+        ("Reason", document.reason),
         ("Currency", document.currency),
         ("Why no VAT is due", exemption(document.tax, document.buyer.language)),
     ]
