@@ -1,30 +1,31 @@
 """plafond invoice: one issued document, what corrects it, and what is disputed of it."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from services.commands.invoice_data import dispute_data, document_data
-from services.commands.servers import DatabaseOption, on_database
+from services.commands.invoice_data import document_data
+from services.commands.invoice_disputes import (
+    Bearer,
+    NumberArgument,
+    check_words,
+    dispute_command,
+    disputes_command,
+    on_invoices,
+    settle_command,
+    show_disputes,
+)
+from services.commands.servers import DatabaseOption
 from services.contract.money import round_half_up
-from services.invoicing.credit import Asked, CreditError, credit, refuse_reason, reissue
+from services.invoicing.credit import Asked, credit, reissue
 from services.invoicing.credits import BorneBy
-from services.invoicing.disputes import Dispute, DisputeError, State, disputes, end_dispute, open_dispute
-from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show, text
+from services.invoicing.disputes import Dispute
+from services.output import Column, JsonOption, console, counted, euros, print_json, show, text
 from services.postgres import Connection
 
-T = TypeVar("T")
 QUANTITY_DIGITS_SHOWN = 3
-
-
-class Bearer(StrEnum):
-    """Who can bear a credit for good."""
-
-    COORDINATOR = "coordinator"
-    SUPPLIER = "supplier"
 
 
 app = typer.Typer(
@@ -33,7 +34,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
-NumberArgument = Annotated[str, typer.Argument(help="The number, like CLOUD-I-2016-000012.", metavar="NUMBER")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it stands on the document.")]
 
 LINE_COLUMNS = [
@@ -47,12 +47,6 @@ NOTE_COLUMNS = [
     Column("lines", "lines", right=True), Column("borne_by", "borne by"), Column("total", "total", right=True),
     Column("reason", "reason"),
 ]  # fmt: skip
-DISPUTE_COLUMNS = [
-    Column("dispute", "dispute", right=True), Column("state", "state", whole=True),
-    Column("number", "number", whole=True), Column("line", "line", right=True), Column("reason", "reason"),
-    Column("opened", "opened"), Column("ended", "ended"), Column("outcome", "outcome"),
-    Column("credit_note", "credit note", whole=True),
-]  # fmt: skip
 FILE_COLUMNS = [
     Column("file", "in the folder of an export", whole=True), Column("sha256", "SHA-256", cut=True),
     Column("made_at", "first written"),
@@ -65,7 +59,7 @@ def show_command(number: NumberArgument, database_url: DatabaseOption, as_json: 
 
     Example: `plafond invoice show CLOUD-I-2016-000012`
     """
-    found = _work(database_url, lambda connection: document_data(connection, number))
+    found = on_invoices(database_url, lambda connection: document_data(connection, number))
     if as_json:
         print_json(found)
     else:
@@ -97,14 +91,14 @@ def credit_command(
 
     `plafond invoice credit CLOUD-I-2016-000012 --reason "Service credits for March" --borne-by supplier`
     """
-    _check(reason, "--reason")
+    check_words(reason, "--reason")
 
     async def work(connection: Connection) -> dict[str, Any]:
         asked = Asked(number, tuple(sorted(set(line or ()))), reason, BorneBy(borne_by))
         made = await credit(connection, asked)
         return await document_data(connection, made)
 
-    found = _work(database_url, work)
+    found = on_invoices(database_url, work)
     if as_json:
         print_json(found)
     else:
@@ -126,13 +120,13 @@ def reissue_command(
 
     `plafond invoice reissue CLOUD-I-2016-000060 --reason "Credit note 60 was issued by mistake"`
     """
-    _check(reason, "--reason")
+    check_words(reason, "--reason")
 
     async def work(connection: Connection) -> list[dict[str, Any]]:
         made = await reissue(connection, number, reason)
         return [await document_data(connection, each) for each in made if each]
 
-    found = _work(database_url, work)
+    found = on_invoices(database_url, work)
     if as_json:
         print_json(found)
         return
@@ -140,105 +134,9 @@ def reissue_command(
         _say_issued(each)
 
 
-@app.command("dispute")
-def dispute_command(
-    number: NumberArgument,
-    database_url: DatabaseOption,
-    reason: Annotated[str, typer.Option(help="What is wrong, in the institution's words.")],
-    line: Annotated[int | None, typer.Option(min=1, help="Which line; else the whole.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Put on record that an institution disputes an invoice, or a line of it.
-
-    `plafond invoice settle-dispute` puts on record what came of it.
-
-    Example: `plafond invoice dispute CLOUD-I-2016-000012 --line 3 --reason "We have no such machine"`
-    """
-    _check(reason, "--reason")
-    found = _work(database_url, lambda connection: open_dispute(connection, number, line, reason))
-    _show_dispute(found, as_json=as_json)
-
-
-@app.command("settle-dispute")
-def settle_command(
-    dispute: Annotated[int, typer.Argument(help="The dispute's number.", metavar="DISPUTE")],
-    database_url: DatabaseOption,
-    note: Annotated[str, typer.Option(help="What came of it; with --credit it stands on the credit note.")],
-    accepted: Annotated[bool, typer.Option("--accepted", help="The institution is right.")] = False,
-    rejected: Annotated[bool, typer.Option("--rejected", help="The invoice is right.")] = False,
-    withdrawn: Annotated[bool, typer.Option("--withdrawn", help="The institution takes it back.")] = False,
-    do_credit: Annotated[bool, typer.Option("--credit", help="Issue the credit note over it at once.")] = False,
-    borne_by: Annotated[Bearer, typer.Option(help="Of a credit: who bears it.")] = Bearer.COORDINATOR,
-    as_json: JsonOption = False,
-) -> None:
-    """Put on record what came of a dispute: accepted, rejected or withdrawn. It can't be opened again; dispute anew.
-
-    With --credit, what was disputed is credited in the same moment.
-
-    Examples:
-
-    `plafond invoice settle-dispute 3 --rejected --note "It ran from 1 to 31 March, see machine 1019"`
-
-    `plafond invoice settle-dispute 3 --accepted --credit --note "Metered twice" --borne-by supplier`
-    """
-    states = {State.ACCEPTED: accepted, State.REJECTED: rejected, State.WITHDRAWN: withdrawn}
-    chosen = [state for state, is_meant in states.items() if is_meant]
-    if len(chosen) != 1:
-        fail("say what came of it: one of --accepted, --rejected and --withdrawn", 2)
-    if do_credit and not accepted:
-        fail("--credit goes with --accepted", 2)
-    _check(note, "--note")
-    bearer = BorneBy(borne_by) if do_credit else None
-    found = _work(database_url, lambda connection: end_dispute(connection, dispute, chosen[0], note, bearer))
-    _show_dispute(found, as_json=as_json)
-
-
-@app.command("disputes")
-def disputes_command(
-    database_url: DatabaseOption,
-    only_open: Annotated[bool, typer.Option("--open", help="Only those that are open.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show all disputes with their states: who said what, when, and what came of it.
-
-    Example: `plafond invoice disputes --open`
-    """
-    found = _work(database_url, disputes)
-    kept = [each for each in found if each.state is State.OPEN or not only_open]
-    if as_json:
-        print_json([dispute_data(each) for each in kept])
-    else:
-        show_disputes(kept, "Disputes")
-
-
-def show_disputes(found: list[Dispute], title: str) -> None:
-    """Print disputes as a table."""
-    rows = [
-        dispute_data(each)
-        | {
-            "opened": f"{text(each.opened_at)[:16]}, {each.opened_by}",
-            "ended": f"{text(each.ended_at)[:16]}, {each.ended_by}" if each.ended_at else "",
-        }
-        for each in found
-    ]
-    show(rows, [column for column in DISPUTE_COLUMNS if any(row[column.key] for row in rows)] or DISPUTE_COLUMNS[:5],
-         title=title)  # fmt: skip
-
-
-def _check(words: str, option: str) -> None:
-    try:
-        refuse_reason(words)
-    except CreditError as error:
-        fail(f"{option}: {error}", 2)
-
-
-def _work(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
-    try:
-        return on_database(url, work)
-    except LookupError as error:
-        fail(str(error.args[0]))
-    except (CreditError, DisputeError) as error:
-        fail(str(error))
+app.command("dispute")(dispute_command)
+app.command("settle-dispute")(settle_command)
+app.command("disputes")(disputes_command)
 
 
 def _say_issued(found: Mapping[str, Any]) -> None:
@@ -253,13 +151,6 @@ def _say_issued(found: Mapping[str, Any]) -> None:
     console.print(
         f"`plafond invoices export --month {found['month']}` writes it", highlight=False, soft_wrap=True, markup=False
     )
-
-
-def _show_dispute(found: Dispute, *, as_json: bool) -> None:
-    if as_json:
-        print_json(dispute_data(found))
-        return
-    show_disputes([found], f"Dispute {found.dispute}")
 
 
 def _show(found: Mapping[str, Any]) -> None:

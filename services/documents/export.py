@@ -17,8 +17,9 @@ from pathlib import Path
 from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import ZERO, total
+from services.documents.corrections import corrections
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
-from services.documents.make import Correcting, Issued
+from services.documents.make import Issued
 from services.documents.model import Preceding
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
@@ -170,25 +171,16 @@ def _tasks(books: _Books) -> list[Task]:
         credited = books.credited.get(each.statement.institution, ZERO)
         issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced, credited)
         tasks.append(Task(issued, _versions(books, each.number), forms))
-    return [*tasks, *_correcting(books)]
+    return [*tasks, *_since(books)]
 
 
-def _correcting(books: _Books) -> list[Task]:
+def _since(books: _Books) -> list[Task]:
     """Return what is to be made of credit notes, and of what was issued anew."""
-    zone = books.names.closed.zone
-    numbered = {each.number: each for mine in books.issued.values() for each in mine.values()}
-    since = {each.number: each for each in books.since}
-    for each in books.since:
-        numbered[each.number] = Preceding(each.number, each.issued_at.astimezone(zone).date(), each.statement.total)
-    tasks = []
-    for each in books.since:
-        before = [since[each.anew].corrects, each.anew] if each.anew else [each.corrects]
-        preceding = tuple(numbered[number] for number in before if number)
-        correcting = Correcting(preceding, each.reason or "", replaces=each.anew is not None)
-        day = numbered[each.number].issued
-        issued = Issued(each.number, day, each.statement, {}, ZERO, correcting=correcting)
-        tasks.append(Task(issued, _versions(books, each.number), books.recorded.get(each.number, {})))
-    return tasks
+    own = {each.number: each for mine in books.issued.values() for each in mine.values()}
+    return [
+        Task(issued, _versions(books, issued.number), books.recorded.get(issued.number, {}))
+        for issued in corrections(books.names.closed, own, books.since)
+    ]
 
 
 def _versions(books: _Books, number: str) -> tuple[int, ...]:

@@ -27,11 +27,15 @@ LINES_MAX = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Correcting:
-    """Whose lines a credit note takes back and why; or what an invoice `replaces`, which the last of them took back."""
+    """Whose lines a credit note takes back and why; or what an invoice `replaces`, which the last of them took back.
+
+    `left` is what was left of the other document before, as its total is.
+    """
 
     preceding: tuple[Preceding, ...]
     reason: str
     replaces: bool = False
+    left: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         lines=tuple(describe(number, line) for number, line in enumerate(statement.lines, start=1)),
         reason=correcting.reason if correcting else "",
         replaces=correcting is not None and correcting.replaces,
+        left=None if correcting is None or correcting.left is None else opposite(_turned(kind)(correcting.left)),
     )
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 
-from services.contract.money import HUNDREDTH, add, multiply, round_half_up, total
+from services.contract.money import HUNDREDTH, add, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
 from services.documents.quote import Quote
 
@@ -102,7 +102,8 @@ class Document:
     """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
 
     `preceding` are the invoices of the months that it adjusts, `last` is that of the month before. What corrects
-    another document has that among them, and a `reason`; it `replaces` the other where it has its lines again.
+    another document has that among them, and a `reason`; it `replaces` the other where it has its lines again, and else
+    takes lines of it back while so much of its net is `left`.
     """
 
     number: str
@@ -125,15 +126,26 @@ class Document:
     lines: tuple[DocumentLine, ...]
     reason: str = ""
     replaces: bool = False
+    left: Decimal | None = None
 
     @cached_property
     def totals(self) -> Totals:
         """What the lines come to."""
-        return totals(self.lines, self.tax)
+        return totals(self.lines, self.tax, self.left)
 
 
-def totals(lines: tuple[DocumentLine, ...], tax: Tax) -> Totals:
-    """Return the totals of lines that are all taxed alike."""
+def totals(lines: tuple[DocumentLine, ...], tax: Tax, left: Decimal | None = None) -> Totals:
+    """Return the totals of lines that are all taxed alike.
+
+    Where they are taken from what is `left` of another document, their VAT is by how much its VAT shrinks: taken back
+    in parts, it comes to what it was, to the cent.
+    """
     net = total(line.net for line in lines)
-    due = round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)
+    before = net if left is None else left
+    due = subtract(vat_on(before, tax), vat_on(subtract(before, net), tax))
     return Totals(net, due, add(net, due))
+
+
+def vat_on(net: Decimal, tax: Tax) -> Decimal:
+    """Return the VAT on an amount, rounded once."""
+    return round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)

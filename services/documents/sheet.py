@@ -91,12 +91,19 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     owed = "paid" if document.kind is DocumentKind.INVOICE else "credited"
     sums = [
         ("Net", net, totals.net),
-        (f"VAT, {document.tax.category.value} {percent} %", f"=ROUND(B{at + 1}*{rate},2)", totals.tax),
+        (f"VAT, {document.tax.category.value} {percent} %", _vat(f"B{at + 1}", rate, document.left), totals.tax),
         (f"To be {owed}", f"=B{at + 1}+B{at + 2}", totals.payable),
     ]  # fmt: skip
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])
         _write_total(sheet, (at + index, 1), formula, amount, formats, is_exact=is_exact)
+
+
+def _vat(net: str, rate: str, left: Decimal | None) -> str:
+    """Return the formula of the VAT on a net; of one that is taken from what is left, by how much its VAT shrinks."""
+    if left is None:
+        return f"=ROUND({net}*{rate},2)"
+    return f"=ROUND({plain(left)}*{rate},2)-ROUND(({plain(left)}-{net})*{rate},2)"
 
 
 def _lines(sheet: Worksheet, document: Document, formats: Formats, *, is_exact: bool) -> None:
