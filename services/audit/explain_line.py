@@ -83,7 +83,10 @@ async def explain_line(connection: Connection, month: str, institution: str, num
             "rounding": subtract(line.amount, line.exact),
             **made,
             "posted": posted,
-            "credits": [dict(row) for row in await connection.fetch(_CREDITS, invoice.number, number)],
+            "credits": [
+                {**row, "amount": due(books.contract, row["amount"])}
+                for row in await connection.fetch(_CREDITS, invoice.number, number)
+            ],
         }
 
 
