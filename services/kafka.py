@@ -149,6 +149,7 @@ def _new_topic(topic: Topic) -> NewTopic:
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(topic.message_size_max),
             "retention.ms": "-1",
+            "retention.bytes": "-1",
             "cleanup.policy": "delete",
         },
     )

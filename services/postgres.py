@@ -36,6 +36,10 @@ TRANSIENT = (
 """Errors that go away when the same work is tried again: the server is away, starting, full, or ended a deadlock."""
 
 
+class AddressError(ValueError):
+    """What should say where the database is does not."""
+
+
 class SchemaError(Exception):
     """The database is not at the migration this program was made for."""
 
@@ -49,8 +53,12 @@ def database_url() -> str:
 
 
 async def connect(url: str, **options: Any) -> asyncpg.Connection:
-    """Open one connection; times are UTC."""
-    return await asyncpg.connect(url, timeout=10, server_settings=_settings(options.pop("name", "plafond")), **options)
+    """Open one connection; times are UTC. Raises AddressError where the URL is none."""
+    settings = _settings(options.pop("name", "plafond"))
+    try:
+        return await asyncpg.connect(url, timeout=10, server_settings=settings, **options)
+    except ValueError as error:
+        raise _no_address(error) from error
 
 
 async def open_pool(
@@ -65,13 +73,19 @@ async def open_pool(
         if first:
             await connection.execute(first)
 
-    return await asyncpg.create_pool(
-        url,
-        min_size=1,
-        max_size=size,
-        timeout=10,
-        server_settings=_settings(name) | {"idle_in_transaction_session_timeout": str(idle_ms_max)},
-        init=begin,
+    settings = _settings(name) | {"idle_in_transaction_session_timeout": str(idle_ms_max)}
+    try:
+        return await asyncpg.create_pool(
+            url, min_size=1, max_size=size, timeout=10, server_settings=settings, init=begin
+        )
+    except ValueError as error:
+        raise _no_address(error) from error
+
+
+def _no_address(error: ValueError) -> AddressError:
+    return AddressError(
+        f"the database's URL can't be used ({error}): give --database-url or PLAFOND_DATABASE_URL like "
+        "postgresql://user:password@host:5432/plafond"
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import asyncpg
@@ -111,18 +112,21 @@ async def posted_on(
     events: Mapping[str, Any] | None,
     corrections: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Return what was posted on a line: the charges of all batches, but each re-rating and correction by itself."""
+    """Return what was posted on a line: the charges of all batches together, what settling moved its share by, and each
+    re-rating and correction by itself.
+    """
     rows = await connection.fetch(_POSTED, *key, books.month)
     by_batch = events["by_batch"] if events else {}
     taken_back: dict[Any, list[str]] = {}
     for each in corrections:
         taken_back.setdefault(each["batch"], []).append(f"{each['corrected_by']} corrects {each['id']}")
     charged: list[asyncpg.Record] = []
+    settled: list[asyncpg.Record] = []
     made = []
     for row in rows:
         found = {"posted_at": row["posted_at"], "batches": [row["batch"]], "amount": row["amount"], "events": 0}
         if row["kind"] == "true_up":
-            made.append({**found, "what": "settled at the close", "batches": []})
+            settled.append(row)
         elif row["rerating"] is not None:
             made.append({**found, "what": f"re-rating {row['rerating']}"})
         elif row["batch"] in taken_back:
@@ -132,7 +136,15 @@ async def posted_on(
             charged.append(row)
     if charged:
         made.insert(0, _together(charged, by_batch, is_late=key.month < books.month))
+    if settled:
+        made.append(_settled(settled))
     return made
+
+
+def _settled(rows: Sequence[asyncpg.Record]) -> dict[str, Any]:
+    """Return what settling moved a share by in all, while the month was open and at its close."""
+    amount = reduce(add, (row["amount"] for row in rows))
+    return {"what": "settled", "posted_at": rows[-1]["posted_at"], "batches": [], "amount": amount, "events": 0}
 
 
 def _together(rows: Sequence[asyncpg.Record], by_batch: Mapping[Any, int], *, is_late: bool) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import asyncpg
 import typer
 from aiokafka.errors import KafkaError
 
+from services.decisions.enter import RecoveringError
 from services.output import fail
-from services.postgres import Connection, SchemaError, check_schema, connect
+from services.postgres import AddressError, Connection, SchemaError, check_schema, connect
 
 T = TypeVar("T")
 
@@ -47,7 +48,9 @@ def run(work: Awaitable[T]) -> T:
 
     try:
         return asyncio.run(session())
-    except SchemaError as error:
+    except AddressError as error:
+        fail(str(error), 2)
+    except (SchemaError, RecoveringError) as error:
         fail(str(error), 3)
     except KafkaError as error:
         fail(f"Kafka: {error!r}", 3)

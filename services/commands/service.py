@@ -13,9 +13,10 @@ import uvloop
 from services import logs
 from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
 from services.contract_store import newest
+from services.decisions.topic import LostError
 from services.kafka import ensure_topics, topics
 from services.output import JsonOption, console, fail, print_json
-from services.postgres import Connection, SchemaError, connect, migrate
+from services.postgres import AddressError, Connection, SchemaError, connect, migrate
 from services.settings import from_environment
 
 logger = structlog.get_logger()
@@ -55,6 +56,9 @@ def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:
     status = 0
     try:
         asyncio.Runner(loop_factory=uvloop.new_event_loop).run(service)
+    except (AddressError, SchemaError, LostError) as error:
+        logger.error("service.failed", error=str(error))  # noqa: TRY400 its text says it all
+        status = 2 if isinstance(error, AddressError) else 3
     except Exception:
         logger.exception("service.failed")
         status = 1

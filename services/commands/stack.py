@@ -29,15 +29,21 @@ FolderOption = Annotated[Path, typer.Option(help="Where data, logs and state are
 
 def up_command(
     folder: FolderOption = Path(".stack"),
-    contract: Annotated[Path, typer.Option(help="The contract to apply.")] = CONTRACT,
+    contract: Annotated[
+        Path | None, typer.Option(help="The contract to apply; without it the sample, where there is none yet.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start Kafka, PostgreSQL and the services as local processes, and leave them running.
 
+    Called again, it starts what has ended. Keys are shown when they are made, and never again: `plafond keys create`
+    makes another one.
+
     Examples: `plafond up`, `plafond up --contract my-contract.toml`
     """
     require_folder(folder)
-    contract_in(contract)
+    file = contract or CONTRACT
+    contract_in(file)
     stack = LocalStack(folder)
     try:
         if {*SERVERS, *SERVICES} <= set(stack.running()):
@@ -45,10 +51,10 @@ def up_command(
             keys = {}
         else:
             plafond = servers(stack)
-            keys = asyncio.run(prepare(plafond, contract.read_text("utf-8")))
+            keys = asyncio.run(prepare(plafond, file.read_text("utf-8"), only_if_none=contract is None))
             stack.start_service(*SERVICES)
     except ContractError as error:
-        fail("\n".join([f"{contract}: can't be applied", *(f"  {each}" for each in error.problems)]))
+        fail("\n".join([f"{file}: can't be applied", *(f"  {each}" for each in error.problems)]))
     except (StackError, OSError) as error:
         fail(str(error), 3)
     addresses = addresses_in(folder)

@@ -27,37 +27,47 @@ where exists (select from rating.charge where charge.batch_no = batch.batch_no)
       and not exists (select from invoicing.batch as posted where posted.batch = batch.batch)
 order by batch_no
 """
+_RECOVERING = "select exists (select from decisions.recovery)"
 _LAST_CLOSE = """
 select max(number) from decisions.decision join invoicing.month using (month) where closed_at is not null
 """
 
 
+class RecoveringError(Exception):
+    """The recovery of the database was not ended, so nothing may be decided on it."""
+
+
 async def enter_version(connection: Connection, version: int) -> None:
-    """Enter that a contract version is applied, in the transaction that stores it."""
+    """Enter that a contract version is applied, in the transaction that stores it; raises RecoveringError."""
+    await _refuse_recovering(connection)
     await _enter(connection, version=version)
 
 
 async def enter_rerating(connection: Connection, rerating: int) -> None:
-    """Enter that a re-rating is posted, in its transaction."""
+    """Enter that a re-rating is posted, in its transaction; raises RecoveringError."""
+    await _refuse_recovering(connection)
     await _enter(connection, rerating=rerating, rated=await connection.fetch(_RATED_UNTIL))
 
 
 async def enter_close(connection: Connection, month: str) -> None:
-    """Enter that a month is closed, in the transaction that does it, while nobody can post."""
+    """Enter that a month is closed, in the transaction that does it, while nobody can post; raises RecoveringError."""
+    await _refuse_recovering(connection)
     rated = await connection.fetch(_RATED_UNTIL)  # before what waits: a batch that is rated in between came after
     waiting = [row["batch"] for row in await connection.fetch(_WAITING)]
     await _enter(connection, month=month, rated=rated, waiting=waiting)
 
 
 async def enter_document(connection: Connection, number: str) -> None:
-    """Enter that a credit note is issued, or an invoice anew, in its transaction, while nobody can post."""
+    """Enter that a credit note is issued, or an invoice anew, as `enter_close` does it; raises RecoveringError."""
+    await _refuse_recovering(connection)
     rated = await connection.fetch(_RATED_UNTIL)  # before what waits, as above
     waiting = [row["batch"] for row in await connection.fetch(_WAITING)]
     await _enter(connection, document=number, rated=rated, waiting=waiting)
 
 
 async def enter_dispute_step(connection: Connection, step: int) -> None:
-    """Enter that a dispute was opened or has ended, in the transaction that does it."""
+    """Enter that a dispute was opened or has ended, in the transaction that does it; raises RecoveringError."""
+    await _refuse_recovering(connection)
     await _enter(connection, dispute_step=step)
 
 
@@ -65,6 +75,11 @@ async def enter_late(connection: Connection, batch: uuid.UUID) -> None:
     """Enter that a batch is posted after a close of its months or later ones, unless that is known already."""
     if not await connection.fetchval("select exists (select from decisions.decision where batch = $1)", batch):
         await _enter(connection, batch=batch, after=await connection.fetchval(_LAST_CLOSE))
+
+
+async def _refuse_recovering(connection: Connection) -> None:
+    if await connection.fetchval(_RECOVERING):
+        raise RecoveringError("the recovery of the database was not ended: run `plafond recover` again")
 
 
 async def _enter(

@@ -17,6 +17,7 @@ LOOK_AGAIN_SECONDS = 0.25
 
 _CREATE = "insert into ingest.api_key (provider, sha256) values ($1, $2) returning key_id"
 _REVOKE = "update ingest.api_key set revoked_at = now() where key_id = $1 and revoked_at is null returning provider"
+_WITH_KEYS = "select distinct provider from ingest.api_key where revoked_at is null"
 _VALID = "select provider, sha256 from ingest.api_key where revoked_at is null"
 
 
@@ -25,6 +26,11 @@ async def create(connection: Connection, provider: str) -> str:
     key = PREFIX + secrets.token_urlsafe(32)
     await connection.execute(_CREATE, provider, _digest(key))
     return key
+
+
+async def providers_with_keys(connection: Connection) -> set[str]:
+    """Return the providers that have a valid key."""
+    return {row["provider"] for row in await connection.fetch(_WITH_KEYS)}
 
 
 async def revoke(connection: Connection, key_id: uuid.UUID) -> str | None:

@@ -13,6 +13,7 @@ from services.invoicing.alerts import Publisher
 from services.invoicing.ceilings import CeilingKey, Level, standings
 from services.invoicing.ledger import park, raise_alerts
 from services.invoicing.provisional import provisional_in_open_months
+from services.invoicing.settle_open import settle_open_months
 from services.kafka import CHARGES, INVOICING_GROUP, Sender, topics, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
@@ -28,6 +29,8 @@ RATES_MISSING = Gauge(
     "plafond_rates_missing",
     "Months of awards that are charged at an earlier month's rate until the contract has theirs.",
 )
+SETTLE_SECONDS = 3600.0
+"""How often what is shared in open months is put right; until then it is as direct use stood when it was charged."""
 LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was last closed, in Unix time.")
 
 
@@ -59,7 +62,8 @@ async def run(settings: Settings) -> None:
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
             lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, CHARGES.__eq__, attention)
-            await run_together(run_app(app), forever(1, follow), lag)
+            settling = forever(SETTLE_SECONDS, partial(settle_open_months, pool))
+            await run_together(run_app(app), forever(1, follow), settling, lag)
     finally:
         await sender.stop()
         await pool.close()

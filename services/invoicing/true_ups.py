@@ -50,7 +50,7 @@ async def true_ups(
     is asked of all closed months, too.
     """
     closed = await closed_months(connection)
-    moved = await _of_usage(connection, contract, invoice_month, closed, used)
+    moved = await of_usage(connection, contract, invoice_month, closed, used)
     lines = committed_lines(contract)
     if not lines:
         return moved
@@ -67,7 +67,7 @@ async def true_ups(
 async def owed_until(connection: Connection, contract: Contract, invoice_month: str) -> Owed:
     """Return what is owed for usage until an open month, which promises are reckoned from when it is closed."""
     closed = await closed_months(connection)
-    moved = await _of_usage(connection, contract, invoice_month, closed, NO_OTHERS)
+    moved = await of_usage(connection, contract, invoice_month, closed)
     so_far = await _so_far(connection, contract, invoice_month)
     return await _owed(connection, contract, invoice_month, so_far, moved, closed, NO_OTHERS)
 
@@ -82,8 +82,8 @@ def _taken_along(closed: set[str], invoice_month: str) -> set[str]:
     return closed if closed and invoice_month == next_month(max(closed)) else set()
 
 
-async def _of_usage(
-    connection: Connection, contract: Contract, invoice_month: str, closed: set[str], used: Used
+async def of_usage(
+    connection: Connection, contract: Contract, invoice_month: str, closed: set[str], used: Used = NO_OTHERS
 ) -> dict[PostingKey, Share]:
     """Return by how much postings of usage differ from what is settled, on an invoice."""
     others = {row["month"] for row in await connection.fetch(sql.USAGE_MONTHS, invoice_month)}
@@ -130,7 +130,7 @@ async def _owed(
     """
     pending = dict(moved)
     for month in sorted(set(months_between(month_of(contract.starts), invoice_month)[:-1]) - closed):
-        pending |= await _of_usage(connection, contract, month, closed, used)
+        pending |= await of_usage(connection, contract, month, closed, used)
     lines = committed_lines(contract)
     return owed_by_institution(_sums(lines, so_far.items(), pending.items()))
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from services.contract.load import load
 from services.contract.model import Contract
 from services.decisions.records import Record, named, records, same
+from services.decisions.topic import Published
 from services.postgres import Connection
 from services.recovery.order import Order, Step
 
@@ -32,6 +33,11 @@ insert into decisions.decision (number, version, rerating, month, batch, after, 
                                 document, dispute_step, decided_at, decided_by, published_at)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, clock_timestamp())
 """
+_CUT = "select min(number) from decisions.decision where published_at is not null and number <> all($1::bigint[])"
+_NOT_PUBLISHED = """
+update decisions.decision set published_at = null
+where published_at is not null and number = any($1::bigint[]) and number <> all($2::bigint[])
+"""
 _ARE_PUBLISHED = """
 update decisions.decision set published_at = clock_timestamp() where number = any($1::bigint[]) and published_at is null
 """
@@ -51,15 +57,25 @@ class RecoveryError(Exception):
     """The database can't be brought to where it was; the message says what differs."""
 
 
-async def take_over(connection: Connection, there: Mapping[int, Record]) -> Order:
+async def unpublish(connection: Connection, there: Mapping[int, Record]) -> None:
+    """Let what the database has whole, and the topic lacks, wait to be published again."""
+    done = [row["number"] for row in await connection.fetch(_DONE)]
+    await connection.execute(_NOT_PUBLISHED, done, list(there))
+
+
+async def take_over(connection: Connection, topic: Published) -> Order:
     """Enter all decisions of the topic that the database lacks, apply their contract versions, and say what is to do.
 
-    Raises RecoveryError where the database has another decision under a number, or the topic has a gap.
+    Raises RecoveryError where the database has another decision under a number, or the topic has a gap or lacks what
+    the database says was published: what was decided after that, it could not tell.
     """
+    there = topic.decisions
     if gaps := sorted(set(range(1, max(there, default=0) + 1)) - there.keys()):
-        raise RecoveryError(f"the topic has no decision {gaps[0]}: its messages must be kept for ever")
+        raise RecoveryError(_lacks(gaps[0], topic))
     async with connection.transaction():
         await connection.execute(_LOCK)
+        if (cut := await connection.fetchval(_CUT, list(there))) is not None:
+            raise RecoveryError(_lacks(cut, topic))
         await _refuse_others(connection, there)
         known = {row["number"] for row in await connection.fetch(_ALL)}
         for number in sorted(there.keys() - known):
@@ -69,6 +85,16 @@ async def take_over(connection: Connection, there: Mapping[int, Record]) -> Orde
     steps = [Step.of(there[number]) for number in sorted(there.keys() - done)]
     late = {each["late"]["batch"]: each["late"]["after"] for each in there.values() if each["late"]}
     return Order(steps, late)
+
+
+def _lacks(number: int, topic: Published) -> str:
+    """Say that the topic lacks a decision, and what may be it."""
+    unreadable = f" (it can't be read: {'; '.join(topic.unreadable)})" if topic.unreadable else ""
+    return (
+        f"the topic has no decision {number}{unreadable}, and its messages must be kept for ever: what was decided "
+        "after the backup may be missing, too. Where the database is whole, or nothing more of the topic can be had, "
+        "`plafond recover --republish` puts back what the database has"
+    )
 
 
 async def _refuse_others(connection: Connection, there: Mapping[int, Record]) -> None:

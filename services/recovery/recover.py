@@ -16,13 +16,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError
 
 from services.decisions.records import named
-from services.decisions.topic import published
+from services.decisions.topic import publish, published
 from services.ingest.record import keep, rows_of
+from services.invoicing.settle_open import settle_open_months
 from services.kafka import ACCEPTED, ALERTS, CHARGES, INVOICING_GROUP, RATING_GROUP, RECORD_GROUP, REJECTED, Sender
 from services.offsets import Offsets, move, read_between
 from services.postgres import Connection
 from services.recovery.alerts import keep_alerts
-from services.recovery.lacking import take_over
+from services.recovery.lacking import take_over, unpublish
 from services.recovery.order import Order
 from services.recovery.replay import Replay
 from services.recovery.steps import repeat
@@ -53,11 +54,14 @@ class StillReadError(Exception):
 
 
 class Recovered(NamedTuple):
-    """What was decided again, in words, how many batches of usage were read, and of how many charges were posted."""
+    """What was decided again, in words, how many batches of usage were read, of how many charges were posted, and where
+    in the topics something stands that can't be read.
+    """
 
     decisions: list[str]
     read: int
     posted: int
+    unreadable: list[str]
 
 
 class Topics(NamedTuple):
@@ -73,11 +77,18 @@ class Topics(NamedTuple):
 
 
 async def recover(
-    pool: asyncpg.Pool, servers: str, *, everything: bool = False, margin: int = MARGIN, say: Say = lambda _: None
+    pool: asyncpg.Pool,
+    servers: str,
+    *,
+    everything: bool = False,
+    republish: bool = False,
+    margin: int = MARGIN,
+    say: Say = lambda _: None,
 ) -> Recovered:
     """Bring the database to where the topics are, and let the services go on from there.
 
-    `everything` reads all topics from their beginning. Raises StillReadError, and changes nothing, while a service
+    `everything` reads all topics from their beginning; `republish` first puts back into `decisions` what the database
+    has and the topic lacks. Raises StillReadError, and changes nothing, while a service
     reads; LostError or RecoveryError where topics and database contradict each other.
     """
     async with Offsets(servers) as offsets:
@@ -86,23 +97,36 @@ async def recover(
         for group, topic in _GROUPS.items():
             # where a group has committed nothing, it begins at the beginning anyway
             await _refuse_members(servers, group, topics.of(topic)[0] | await offsets.committed(group))
-        there = await published(servers)
-        async with pool.acquire() as connection:
-            since = await _begin(connection, topics.begins, margin, everything=everything)
-            order = await take_over(connection, there)
-            await _keep_rejections(connection, servers, offsets, topics, everything=everything)
-            await keep_alerts(connection, read_between(servers, *topics.of(ALERTS)))
         sender = Sender(servers, "recover", patient=False)
         try:
+            if republish:
+                await _republish(pool, sender, servers)
+            there = await published(servers)
+            async with pool.acquire() as connection:
+                since = await _begin(connection, topics.begins, margin, everything=everything)
+                order = await take_over(connection, there)
+                await _keep_rejections(connection, servers, offsets, topics, everything=everything)
+                unreadable = await keep_alerts(connection, read_between(servers, *topics.of(ALERTS)))
             replay = Replay(pool, sender, servers, offsets, order)
             await _replay(pool, replay, order, await _first(offsets, topics, since), topics.of(ACCEPTED)[1], say)
         finally:
             await sender.stop()
+    await settle_open_months(pool)
     for group, topic in _GROUPS.items():
         await move(servers, group, topics.of(topic)[1])
     async with pool.acquire() as connection:
         await connection.execute(_END)
-    return Recovered([named(each.record) for each in order.steps], replay.read, replay.posted)
+    return Recovered(
+        [named(each.record) for each in order.steps], replay.read, replay.posted, there.unreadable + unreadable
+    )
+
+
+async def _republish(pool: asyncpg.Pool, sender: Sender, servers: str) -> None:
+    """Put back into the topic what the database has of what was published."""
+    there = await published(servers)
+    async with pool.acquire() as connection:
+        await unpublish(connection, there.decisions)
+    await publish(pool, sender)
 
 
 async def _refuse_members(servers: str, group: str, committed: Offset) -> None:

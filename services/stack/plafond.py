@@ -62,13 +62,18 @@ def _addresses(stack: LocalStack) -> Addresses:
     return made
 
 
-async def prepare(plafond: Plafond, contract: str) -> dict[str, str]:
-    """Make schema and topics, apply the contract, and return a new API key for each provider."""
+async def prepare(plafond: Plafond, contract: str, *, only_if_none: bool = False) -> dict[str, str]:
+    """Make schema and topics, apply the contract or leave the one there is, and return new API keys, by provider.
+
+    A provider that has a key goes on with it.
+    """
     connection = await connect(plafond.addresses.database_url)
     try:
         await migrate(connection)
-        stored = await contract_store.apply(connection, contract)
-        made = {provider: await keys.create(connection, provider) for provider in stored.contract.providers}
+        there = await contract_store.newest(connection) if only_if_none else None
+        stored = there or await contract_store.apply(connection, contract)
+        without = sorted(stored.contract.providers.keys() - await keys.providers_with_keys(connection))
+        made = {provider: await keys.create(connection, provider) for provider in without}
     finally:
         await connection.close()
     await ensure_topics(plafond.addresses.kafka, topics(stored.contract.providers))

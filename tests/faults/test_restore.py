@@ -1,5 +1,6 @@
 """A database set back to an older point and a replay of the topics end in the same ledger."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -13,8 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from services.kafka import ACCEPTED, INGEST_GROUP, RATING_GROUP, is_raw
+from services.decisions.topic import published
+from services.invoicing.settle_open import settle_open_months
+from services.kafka import ACCEPTED, ALERTS, DECISIONS, INGEST_GROUP, RATING_GROUP, Message, Sender, is_raw
+from services.offsets import Offsets
 from services.postgres import connect, migrate, open_pool
 from services.rating.sql import STAGING
 from services.recovery.recover import recover
@@ -25,6 +31,7 @@ from services.worker import AT_A_TIME
 from tests.pipeline import SERVICES, Pipeline, event
 
 DATABASE = "plafond"
+CONTRACT = Path(__file__).parents[1] / "data" / "small.toml"
 Decided = tuple[list[Any], set[Any]]
 MARCH, APRIL, MAY = MONTHS = ("2016-03", "2016-04", "2016-05")
 
@@ -96,7 +103,7 @@ def _own(folder: Path) -> None:
         subprocess.run(["chown", "-R", f"{account.user}:{account.group}", folder], check=True)
 
 
-DECISIONS = "select version, rerating, month, batch, after from decisions.decision order by number"
+DECIDED = "select version, rerating, month, batch, after from decisions.decision order by number"
 BOOKS = {
     "invoices": "select number, institution, month, version, total, issued_at from invoicing.invoice order by number",
     "lines": "select * from invoicing.invoice_line order by number, line",
@@ -110,6 +117,11 @@ BOOKS = {
     "alerts": "select alert, level, code, threshold, ceiling, raised_at from invoicing.alert order by alert",
     "refused": "select rejection, provider, event_id, reason, payload from ingest.rejection order by rejection",
     "charged": "select award, item, month, tariff, subject, quantity, amount from invoicing.charged order by 1, 2, 3, 4, 5",
+    "posted": """
+        select side, invoice_month, month, award, institution, department, pool, item, tariff, sum(quantity), sum(amount)
+        from invoicing.posting where side in ('institution', 'credited') group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+        having sum(quantity) <> 0 or sum(amount) <> 0 order by 1, 2, 3, 4, 5, 6, 7, 8, 9
+    """,
     "counted": """
         select provider, usage.id, quantity, subject from rating.usage join rating.use using (use_no) order by 1, 2
     """,
@@ -124,10 +136,13 @@ def decided(rows: list[Any]) -> Decided:
 
 
 async def books(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what must be the same again."""
+    """Return what must be the same again; what open months share is settled first, as it is every hour."""
+    pool = await open_pool(pipeline.url, "settle")
+    await settle_open_months(pool)
+    await pool.close()
     found: dict[str, Any] = {name: await pipeline.fetch(statement) for name, statement in BOOKS.items()}
     found |= {month: await pipeline.statements(month) for month in MONTHS}
-    found["decisions"] = decided(await pipeline.fetch(DECISIONS))
+    found["decisions"] = decided(await pipeline.fetch(DECIDED))
     return found | {"spent": await pipeline.spent()}
 
 
@@ -158,7 +173,7 @@ async def taken_over(server: PostgresServer, folder: Path) -> Decided:
     await connection.execute("drop schema decisions cascade; drop index ingest.rejection_conflict")
     await connection.execute("delete from plafond_migration where number = 15")
     await migrate(connection)
-    found = await connection.fetch(DECISIONS)
+    found = await connection.fetch(DECIDED)
     await connection.close()
     return decided(found)
 
@@ -226,12 +241,12 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     pipeline.json("invoice", "reissue", march[2], "--reason", "Wrong address")
     await push(pipeline, [
         correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),
-        *usage(1000, 90, pool="EP", **may),
+        *usage(1000, 90, **may),
     ])  # fmt: skip
     pipeline.json("rerate", "--month", APRIL, "--contract", str(fixed), "--post")
     apply(pipeline, tmp_path, contract.replace('budget = "200"', 'budget = "150"'))
     pipeline.json("invoice", "reissue", before_it, "--reason", "It was right after all")
-    await push(pipeline, [*usage(1100, 60, pool="EP", **may), *usage(1200, 20, pool="EP")])
+    await push(pipeline, [*usage(1100, 60, **may), *usage(1200, 20, pool="EP")])
     await pipeline.through()
     assert await pipeline.audit() == []
     before = await books(pipeline)
@@ -275,9 +290,9 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
 ):
     base = tmp_path / "base"
     program(server, "pg_basebackup", f"--pgdata={base}", "--checkpoint=fast")
-    await push(pipeline, usage(2000, 300, pool="EP"))
+    await push(pipeline, usage(2000, 300))
     await pipeline.fetch("select pg_create_restore_point('noon')")
-    await push(pipeline, usage(2300, 300, pool="EP"))
+    await push(pipeline, usage(2300, 300))
     before = await books(pipeline)
     await pipeline.fetch("select pg_switch_wal()")
     await pipeline.stop()
@@ -292,6 +307,9 @@ async def test_a_recovery_to_a_point_in_time_ends_in_the_same_ledger(
     _own(data)
     data.chmod(0o700)
     server.start()
+    async with asyncio.timeout(30):
+        while await pipeline.fetch("select pg_is_in_recovery()") != [(False,)]:
+            await asyncio.sleep(0.1)
     assert await books(pipeline) != before
     pool = await open_pool(pipeline.url, "recover", size=2 * AT_A_TIME, first=STAGING)
     recovered = await recover(pool, pipeline.kafka, margin=1)
@@ -366,6 +384,49 @@ async def test_no_decision_comes_to_something_else(
     await pipeline.start()
     await pipeline.through()
     await same_books(pipeline, before)
+
+
+async def test_what_cannot_be_read_is_passed_over_and_a_topic_that_was_cut_is_told(
+    pipeline: Pipeline, server: PostgresServer, tmp_path: Path
+):
+    dumped = dump(server, tmp_path)
+    sender = Sender(pipeline.kafka, "poison")
+    await sender.send([Message(topic, b"no decision", partition=0) for topic in (DECISIONS, ALERTS)])
+    await sender.stop()
+    before = await books(pipeline)
+    assert await pipeline.audit() == []
+    await pipeline.stop()
+    restore(server, dumped)
+    recovered = pipeline.json("recover", "--kafka", pipeline.kafka)
+    assert [each.split(" offset ")[0] for each in recovered["unreadable"]] == [
+        f"{DECISIONS} partition 0",
+        f"{ALERTS} partition 0",
+    ]
+    await cut(pipeline.kafka)
+    pipeline.launch("rating")
+    await pipeline.ended("rating")
+    assert "was emptied, cut or made anew" in pipeline.log("rating")
+    said = pipeline.command("recover", "--kafka", pipeline.kafka, status=1)
+    assert "the topic has no decision 1" in said
+    said = pipeline.command("contract", "apply", str(CONTRACT), status=3)
+    assert "the recovery of the database was not ended" in said
+    pipeline.command("recover", "--republish", "--kafka", pipeline.kafka)
+    numbers = {row["number"] for row in await pipeline.fetch("select number from decisions.decision")}
+    assert (await published(pipeline.kafka)).decisions.keys() == numbers
+    await pipeline.start()
+    await pipeline.through()
+    await same_books(pipeline, before)
+
+
+async def cut(kafka: str) -> None:
+    """Delete all that is in the topic of decisions."""
+    place = TopicPartition(DECISIONS, 0)
+    async with Offsets(kafka) as offsets:
+        (end,) = (await offsets.end([place])).values()
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    await admin.delete_records({place: RecordsToDelete(before_offset=end)})
+    await admin.close()
 
 
 async def test_nothing_is_recovered_under_running_services(pipeline: Pipeline):

@@ -27,6 +27,8 @@ def test_a_dead_service_is_started_again_and_the_others_stay(tmp_path: Path):
         processes = StateFile(folder / "state.json").read().processes
         os.kill(processes["rating"].pid, signal.SIGKILL)
         again = json.loads(plafond("up", "--folder", str(folder), "--json"))
+        assert first["keys"]
+        assert again["keys"] == {}, "who has a key goes on with it"
         assert (again["gateway"], again["probes"]) == (first["gateway"], first["probes"])
         for url in again["probes"].values():
             assert httpx.get(f"{url}/readyz", trust_env=False, timeout=5).status_code == 200
