@@ -231,13 +231,13 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     for number in (0, 1):  # whichever comes first again, the second closes the circle
         await push(pipeline, [correction(f"round-{number}", f"round-{1 - number}", "5", **april)])
     await push(pipeline, [correction("c-late", "large", "2000"), event("beta-north", "kept", quantity="3", **april)])
+    pipeline.json(
+        "invoice", "settle-dispute", "1", "--accepted", "--credit", "--borne-by", "supplier", "--note", "Right"
+    )
     fixed = tmp_path / "fixed.toml"
     fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
     pipeline.json("rerate", "--month", MARCH, "--contract", str(fixed), "--post")
     pipeline.json("close", APRIL)
-    pipeline.json(
-        "invoice", "settle-dispute", "1", "--accepted", "--credit", "--borne-by", "supplier", "--note", "Right"
-    )
     pipeline.json("invoice", "reissue", march[2], "--reason", "Wrong address")
     await push(pipeline, [
         correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),

@@ -68,8 +68,10 @@ ALSO = {
     "an invoice number missing": ("invoices + open = postings", "update invoicing.series set last = last + 1"),
     "a line that is credited twice": (
         "credit notes = what they take back",
-        "insert into invoicing.credit_note_line "
-        "select number, 2, corrects, 99, invoice, invoice_line from invoicing.credit_note_line",
+        (
+            "insert into invoicing.credit_note_line "
+            "select number, 2, corrects, 99, invoice, invoice_line from invoicing.credit_note_line"
+        ),
     ),
     "a credit that was not posted": (
         "credits = postings",
