@@ -7,10 +7,23 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from services.contract.model import Contract
-from services.contract.money import ZERO, add
+from services.contract.money import ONE, ZERO, add, opposite
 from services.documents.make import Correcting, Issued
 from services.documents.model import Preceding
 from services.invoicing.issued import IssuedDocument
+from services.invoicing.rows import posting_key
+from services.invoicing.statement import Conversion, Line, Statement
+from services.postgres import Connection
+
+_SET_OFF = """
+select institution, department, pool, award, item, posting.month, tariff, sum(amount) as amount, (
+           select max(price_currency) from invoicing.invoice_line as line
+           where (line.award, line.item, line.month, line.tariff)
+               = (posting.award, posting.item, posting.month, posting.tariff)) as currency
+from invoicing.entry join invoicing.posting using (entry)
+where kind = 'set_off' and borne_by = 'coordinator' and side = 'credited' and invoice_month = $1
+group by institution, department, pool, award, item, posting.month, tariff order by 1, 2, 3, 4, 5, 6, 7
+"""
 
 
 def corrections(contract: Contract, own: Mapping[str, Preceding], since: Sequence[IssuedDocument]) -> list[Issued]:
@@ -32,3 +45,14 @@ def corrections(contract: Contract, own: Mapping[str, Preceding], since: Sequenc
         day = numbered[each.number].issued
         made.append(Issued(each.number, day, each.statement, {}, ZERO, correcting=correcting))
     return made
+
+
+async def between_coordinator_and_institutions(connection: Connection, month: str) -> Statement:
+    """Return lines that undo what a month's invoices set off of the coordinator's credits: suppliers are owed it."""
+    lines = []
+    for row in await connection.fetch(_SET_OFF, month):
+        exact, currency = opposite(row["amount"]), row["currency"]
+        lines.append(
+            Line(posting_key(row), ZERO, exact, exact, Conversion(currency, ONE, ZERO, None) if currency else None)
+        )
+    return Statement("", month, tuple(lines))

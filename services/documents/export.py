@@ -17,7 +17,7 @@ from pathlib import Path
 from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import ZERO, total
-from services.documents.corrections import corrections
+from services.documents.corrections import between_coordinator_and_institutions, corrections
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued
 from services.documents.model import Preceding
@@ -26,6 +26,7 @@ from services.invoicing.close import Invoice
 from services.invoicing.credits import BorneBy
 from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.read import invoices_of
+from services.invoicing.statement import Statement
 from services.postgres import Connection
 
 SIDE_BY_SIDE_LINES = 5_000
@@ -89,7 +90,8 @@ class Exported:
 class _Books:
     """A closed month: its invoices, what corrects them, when all were issued, and what was exported before, by name.
 
-    `credited` is what was credited by the close, by institution, and `of_suppliers` what suppliers bear of it.
+    `credited` is what was credited by the close, by institution, and `of_suppliers` what suppliers bear of it;
+    `not_of_suppliers` undoes what of the invoices' lines is between the coordinator and the institutions.
     """
 
     month: str
@@ -101,6 +103,7 @@ class _Books:
     issued: Mapping[str, Mapping[str, Preceding]]
     credited: Mapping[str, Decimal]
     of_suppliers: Decimal
+    not_of_suppliers: Statement
     recorded: Mapping[str, Mapping[str, Recorded]]
 
 
@@ -144,7 +147,8 @@ async def _read(connection: Connection, month: str) -> _Books:
     rows = await connection.fetch(_CREDITED, closed["closed_at"])
     return _Books(
         month, version, newest.version, Names(contract, parties), invoices, since, days,
-        {row["institution"]: row["credited"] for row in rows}, total(row["of_suppliers"] for row in rows), recorded,
+        {row["institution"]: row["credited"] for row in rows}, total(row["of_suppliers"] for row in rows),
+        await between_coordinator_and_institutions(connection, month), recorded,
     )  # fmt: skip
 
 
@@ -240,7 +244,7 @@ def _export_here(out: Path, task: Task) -> Result:
 
 def _export_suppliers(books: _Books, out: Path) -> list[Result]:
     results = []
-    statements = [each.statement for each in books.invoices]
+    statements = [*(each.statement for each in books.invoices), books.not_of_suppliers]
     for award, text in supplier_csvs(books.names.closed, books.month, statements).items():
         results.append(_supplier_file(books, award, text, out))
     for each in books.since:

@@ -190,7 +190,7 @@ async def test_disputes_are_opened_ended_and_kept(pipeline: Pipeline):
     assert await pipeline.audit() == []
 
 
-async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(pipeline: Pipeline):
+async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(pipeline: Pipeline, tmp_path: Path):
     """EP's 8.50 of March were credited: more use is charged, less use is set off, and a credit taken back counts again."""
     await push(
         pipeline,
@@ -213,12 +213,22 @@ async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(p
         (f"less what invoice {EP} of {MARCH} had", "-8.5"),
         ("set off, since it was credited already, borne by the coordinator", "5.5"),
     ]
+    pipeline.command("invoices", "export", "--month", APRIL, "--out", str(tmp_path))
+    expected = list(csv.DictReader((tmp_path / "suppliers" / "2" / "BETA.csv").read_text().splitlines()))
+    assert [each["amount"] for each in expected if (each["item"], each["usage_month"]) == ("vm", MARCH)] == ["-5.50"], (
+        "what is set off is between the coordinator and the institution"
+    )
     pipeline.json("invoice", "reissue", note(1), "--reason", "It did run")
     await push(pipeline, event("beta-north", "may", quantity="1", time="2016-05-02T10:00:00Z"))
     await pipeline.close(MAY)
     [may] = pipeline.json("statement", MAY, "--institution", "EP")
     amounts = {(each["item"], each["usage_month"]): each["amount"] for each in may["lines"]}
     assert amounts == {("vm", MARCH): "-5.50", ("vm", MAY): "0.06"}, "8.50 are charged again, of which 3.00 are due"
+    pipeline.command("invoices", "export", "--month", MAY, "--out", str(tmp_path))
+    assert may["document"] == "credit note"
+    assert rules().findings((tmp_path / "EP" / f"{may['number']}.xml").read_bytes()) == []
+    document = json.loads((tmp_path / "EP" / f"{may['number']}.json").read_text())
+    assert [each["number"] for each in document["preceding"]] == [EP], "the month that is adjusted"
     assert await pipeline.audit() == []
 
 
