@@ -51,19 +51,17 @@ with asked as (
           = (asked.month, asked.award, asked.item, asked.tariff, asked.department, asked.pool)
          join invoicing.invoice on invoice.number = line.number and invoice.institution = asked.institution
     group by 1, 2
-), taken as (
-    select asked.number as of_number, asked.line as of_line, sum(posting.amount) as credited
-    from asked join invoicing.posting
-         on (posting.institution, posting.month, posting.award, posting.item, posting.tariff, posting.department,
-             posting.pool)
-          = (asked.institution, asked.month, asked.award, asked.item, asked.tariff, asked.department, asked.pool)
-         join invoicing.entry using (entry)
-    where side = 'credited' and kind <> 'set_off' and borne_by <> 'nobody'
-    group by 1, 2
+), credits as materialized (
+    select institution, posting.month, award, item, tariff, department, pool, sum(amount) as credited
+    from invoicing.entry join invoicing.posting using (entry)
+    where side = 'credited' and kind <> 'set_off' and borne_by in ('coordinator', 'supplier')
+    group by 1, 2, 3, 4, 5, 6, 7
 )
 select asked.number, asked.line, others.exact, coalesce(credited, 0) as credited, adjusted_by
 from asked join others on (of_number, of_line) = (asked.number, asked.line)
-     left join taken on (taken.of_number, taken.of_line) = (asked.number, asked.line)
+     left join credits on (credits.institution, credits.month, credits.award, credits.item, credits.tariff,
+                           credits.department, credits.pool)
+         = (asked.institution, asked.month, asked.award, asked.item, asked.tariff, asked.department, asked.pool)
 """
 
 

@@ -23,7 +23,9 @@ from services.postgres import Connection, copy_in
 _ENTER = """
 insert into invoicing.entry (kind, document, closing, borne_by) values ($1, $2, $3, $4) returning entry
 """
-# What was credited for good, what of that was set off so far, and what is posted for the use of the same until a month.
+# What was credited for good, what of that was set off so far, and what is due for the use of the same: as it stands on
+# the invoices, which have what was set off, and is posted on an open month. One pass over each table, and none where
+# nothing was credited.
 _CREDITED = """
 with credited as materialized (
     select institution, department, pool, award, item, posting.month, tariff, borne_by,
@@ -32,15 +34,29 @@ with credited as materialized (
     from invoicing.entry join invoicing.posting using (entry)
     where borne_by in ('coordinator', 'supplier') and side = 'credited'
     group by institution, department, pool, award, item, posting.month, tariff, borne_by
+), asked as materialized (
+    select institution, department, pool, award, item, month, tariff, -sum(set_off) as amount
+    from credited group by 1, 2, 3, 4, 5, 6, 7
+), due as (
+    select institution, department, pool, award, item, month, tariff, sum(amount) as due
+    from (
+        select * from asked
+        union all
+        select institution, department, pool, award, item, line.month, tariff, line.exact
+        from invoicing.invoice_line as line join invoicing.invoice using (number)
+        where (institution, department, pool, award, item, line.month, tariff) in (
+            select institution, department, pool, award, item, month, tariff from asked)
+        union all
+        select institution, department, pool, award, item, month, tariff, amount
+        from invoicing.posting
+        where side = 'institution' and invoice_month = $1
+              and (institution, department, pool, award, item, month, tariff) in (
+                  select institution, department, pool, award, item, month, tariff from asked)
+    ) as every
+    group by 1, 2, 3, 4, 5, 6, 7
 )
-select credited.*, coalesce((
-    select sum(amount) from invoicing.posting
-    where side = 'institution' and invoice_month <= $1
-          and (posting.month, posting.institution, posting.department, posting.pool, posting.award, posting.item,
-               posting.tariff)
-            = (credited.month, credited.institution, credited.department, credited.pool, credited.award, credited.item,
-               credited.tariff)), 0) as due
-from credited order by institution, department, pool, award, item, month, tariff, borne_by
+select * from credited join due using (institution, department, pool, award, item, month, tariff)
+order by institution, department, pool, award, item, month, tariff, borne_by
 """
 
 
