@@ -12,16 +12,18 @@ from services.documents.make import Correcting, Issued
 from services.documents.model import Preceding
 from services.invoicing.issued import IssuedDocument
 from services.invoicing.rows import posting_key
+from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Conversion, Line, Statement
 from services.postgres import Connection
 
 _SET_OFF = """
-select institution, department, pool, award, item, posting.month, tariff, sum(amount) as amount, (
+select institution, department, pool, award, item, posting.month, tariff, sum(amount) as amount,
+       coalesce(sum(amount) filter (where borne_by = 'coordinator'), 0) as of_coordinator, (
            select max(price_currency) from invoicing.invoice_line as line
            where (line.award, line.item, line.month, line.tariff)
                = (posting.award, posting.item, posting.month, posting.tariff)) as currency
 from invoicing.entry join invoicing.posting using (entry)
-where kind = 'set_off' and borne_by = 'coordinator' and side = 'credited' and invoice_month = $1
+where kind = 'set_off' and borne_by is not null and side = 'credited' and invoice_month = $1
 group by institution, department, pool, award, item, posting.month, tariff order by 1, 2, 3, 4, 5, 6, 7
 """
 
@@ -47,12 +49,16 @@ def corrections(contract: Contract, own: Mapping[str, Preceding], since: Sequenc
     return made
 
 
-async def between_coordinator_and_institutions(connection: Connection, month: str) -> Statement:
-    """Return lines that undo what a month's invoices set off of the coordinator's credits: suppliers are owed it."""
-    lines = []
+async def set_off_on(connection: Connection, month: str) -> tuple[dict[PostingKey, Decimal], Statement]:
+    """Return what a month's invoices set off of credits, and lines that undo what of that the coordinator had borne.
+
+    That is between it and the institutions: suppliers are expected to invoice as if it were not.
+    """
+    amounts, lines = {}, []
     for row in await connection.fetch(_SET_OFF, month):
-        exact, currency = opposite(row["amount"]), row["currency"]
-        lines.append(
-            Line(posting_key(row), ZERO, exact, exact, Conversion(currency, ONE, ZERO, None) if currency else None)
-        )
-    return Statement("", month, tuple(lines))
+        key, currency = posting_key(row), row["currency"]
+        amounts[key] = row["amount"]
+        if exact := opposite(row["of_coordinator"]):
+            conversion = Conversion(currency, ONE, ZERO, None) if currency else None
+            lines.append(Line(key, ZERO, exact, exact, conversion))
+    return amounts, Statement("", month, tuple(lines))

@@ -17,7 +17,7 @@ from pathlib import Path
 from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import ZERO, total
-from services.documents.corrections import between_coordinator_and_institutions, corrections
+from services.documents.corrections import corrections, set_off_on
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued
 from services.documents.model import Preceding
@@ -26,6 +26,7 @@ from services.invoicing.close import Invoice
 from services.invoicing.credits import BorneBy
 from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.read import invoices_of
+from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Statement
 from services.postgres import Connection
 
@@ -91,7 +92,8 @@ class _Books:
     """A closed month: its invoices, what corrects them, when all were issued, and what was exported before, by name.
 
     `credited` is what was credited by the close, by institution, and `of_suppliers` what suppliers bear of it;
-    `not_of_suppliers` undoes what of the invoices' lines is between the coordinator and the institutions.
+    `set_off` is what lines have been raised by, since it was credited before, and `not_of_suppliers` undoes what of
+    that is between the coordinator and the institutions.
     """
 
     month: str
@@ -103,6 +105,7 @@ class _Books:
     issued: Mapping[str, Mapping[str, Preceding]]
     credited: Mapping[str, Decimal]
     of_suppliers: Decimal
+    set_off: Mapping[PostingKey, Decimal]
     not_of_suppliers: Statement
     recorded: Mapping[str, Mapping[str, Recorded]]
 
@@ -148,7 +151,7 @@ async def _read(connection: Connection, month: str) -> _Books:
     return _Books(
         month, version, newest.version, Names(contract, parties), invoices, since, days,
         {row["institution"]: row["credited"] for row in rows}, total(row["of_suppliers"] for row in rows),
-        await between_coordinator_and_institutions(connection, month), recorded,
+        *await set_off_on(connection, month), recorded,
     )  # fmt: skip
 
 
@@ -173,7 +176,8 @@ def _tasks(books: _Books) -> list[Task]:
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
         credited = books.credited.get(each.statement.institution, ZERO)
-        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced, credited)
+        day = mine[books.month].issued
+        issued = Issued(each.number, day, each.statement, earlier, invoiced, credited, set_off=books.set_off)
         tasks.append(Task(issued, _versions(books, each.number), forms))
     return [*tasks, *_since(books)]
 

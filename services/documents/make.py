@@ -5,13 +5,13 @@ turns, and a unit price; no amount is reckoned anew.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import ZERO, opposite, plain, total
+from services.contract.money import ZERO, opposite, plain, round_half_up, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -43,7 +43,8 @@ class Issued:
     """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
 
     `invoiced` is what all institutions were invoiced up to its month, less what suppliers bear of credits; `credited`
-    is what was credited to this one by then, below zero. `correcting` says what it corrects where it is no month's own.
+    is what was credited to this one by then, below zero; `set_off`, what lines were raised by for that. `correcting`
+    says what it corrects where it is no month's own.
     """
 
     number: str
@@ -53,6 +54,7 @@ class Issued:
     invoiced: Decimal
     credited: Decimal = ZERO
     correcting: Correcting | None = None
+    set_off: Mapping[PostingKey, Decimal] = field(default_factory=dict)
 
 
 def document(contract: Contract, parties: Contract, issued: Issued) -> Document | list[Problem]:
@@ -76,7 +78,7 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
     correcting = issued.correcting
     is_credit_note = statement.total < 0 or (correcting and not correcting.replaces and statement.total == 0)
     kind = DocumentKind.CREDIT_NOTE if is_credit_note else DocumentKind.INVOICE
-    describe = partial(_line, contract, statement.month, buyer.accounting_costs, _turned(kind), {})
+    describe = partial(_line, contract, issued, buyer.accounting_costs, _turned(kind), {})
     months = sorted({line.key.month for line in statement.lines} & issued.earlier.keys())
     return Document(
         number=issued.number,
@@ -117,7 +119,7 @@ def _turned(kind: DocumentKind) -> Callable[[Decimal], Decimal]:
 
 def _line(
     contract: Contract,
-    month: str,
+    issued: Issued,
     accounting_costs: Mapping[str, str],
     turned: Callable[[Decimal], Decimal],
     kinds: dict[tuple[str, str, str, str], str],
@@ -141,7 +143,7 @@ def _line(
         department=key.department,
         department_name=contract.institutions[key.institution].departments[key.department] if key.department else "",
         pool=pool_share(contract, key) if key.pool else None,
-        month=key.month if key.month != month else "",
+        month=key.month if key.month != issued.statement.month else "",
         tariff=key.tariff,
         quantity=quantity,
         unit=item.unit,
@@ -150,6 +152,7 @@ def _line(
         exact=exact,
         net=net,
         accounting_cost=accounting_costs.get(key.department, ""),
+        set_off=turned(round_half_up(issued.set_off.get(key, ZERO), contract.currency_digits)),
     )
 
 

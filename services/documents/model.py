@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 
-from services.contract.money import HUNDREDTH, add, multiply, round_half_up, subtract, total
+from services.contract.money import HUNDREDTH, ZERO, add, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
 from services.documents.quote import Quote
 
@@ -66,6 +66,7 @@ class DocumentLine:
     """One line. `net` is due, rounded from `exact`; `quote` says how it is priced, `quantity` what was metered.
 
     `month` is that of the use, empty unless it differs from the document's; `tariff` is the first day of the prices.
+    `set_off` is what the line was raised by, since a credit note gave it back already.
     """
 
     number: int
@@ -86,6 +87,7 @@ class DocumentLine:
     exact: Decimal
     net: Decimal
     accounting_cost: str
+    set_off: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)

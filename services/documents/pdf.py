@@ -203,6 +203,9 @@ def _note(document: Document, line: DocumentLine) -> Iterable[str]:
     if line.month:
         language = document.buyer.language
         yield WORDS[language]["of_month"].format(month(line.month, language))
+    if line.set_off:
+        language = document.buyer.language
+        yield WORDS[language]["set_off"].format(amount(line.set_off, language))
     yield from [line.accounting_cost] if line.accounting_cost else []
 
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import total
+from services.documents.data import as_csv
+from services.documents.en16931 import attributes
 from services.documents.make import Correcting, Issued, document
 from services.documents.model import Document, DocumentKind, Preceding
 from services.invoicing.ceilings import CeilingKey, Level, relieved
@@ -139,3 +141,14 @@ def test_what_replaces_an_invoice_names_it_and_what_took_it_back():
     assert isinstance(found, Document)
     assert (found.kind, found.preceding, found.replaces) == (DocumentKind.INVOICE, before, True)
     assert found.due == date(2016, 5, 11)
+
+
+def test_a_line_says_what_of_it_was_credited_before():
+    contract, mine = small(), line("-100", "0", month="2016-02")
+    statement = Statement("EP", MARCH, (mine, line("10", "0.60")))
+    issued = Issued("SMALL-2016-000009", ISSUED, statement, {}, D(0), set_off={mine.key: D("5.504")})
+    found = document(contract, contract, issued)
+    assert isinstance(found, Document)
+    assert [each.set_off for each in found.lines] == [D("5.50"), D(0)]
+    assert "5.50" in dict(attributes(found.lines[0])).values()
+    assert as_csv(found).decode().splitlines()[0].split(",").index("set_off") > 0

@@ -218,6 +218,8 @@ async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(p
     assert [each["amount"] for each in expected if (each["item"], each["usage_month"]) == ("vm", MARCH)] == ["-5.50"], (
         "what is set off is between the coordinator and the institution"
     )
+    rows = list(csv.DictReader((tmp_path / "EP" / f"{issued['number']}.csv").read_text().splitlines()))
+    assert [each["set_off"] for each in rows if (each["item"], each["month"]) == ("vm", MARCH)] == ["5.50"]
     pipeline.json("invoice", "reissue", note(1), "--reason", "It did run")
     await push(pipeline, event("beta-north", "may", quantity="1", time="2016-05-02T10:00:00Z"))
     await pipeline.close(MAY)
