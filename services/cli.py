@@ -16,6 +16,7 @@ COMMANDS = {
     "statement": "month:statement_command",
     "close": "month:close_command",
     "invoices": "invoices:app",
+    "invoice": "invoice:app",
     "ceilings": "month:ceilings_command",
     "alerts": "month:alerts_command",
     "simulate": "simulate:simulate_command",

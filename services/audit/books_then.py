@@ -15,9 +15,10 @@ from services.contract.model import Contract
 from services.contract.money import subtract
 from services.contract.months import month_of, months_between
 from services.invoicing.committed import Owed, committed_lines, owed_by_institution
+from services.invoicing.credits import sets_off
 from services.invoicing.rows import charge_key, posting_key
 from services.invoicing.settle import PostingKey
-from services.invoicing.true_ups import owed_until
+from services.invoicing.true_ups import owed_until, true_ups
 from services.postgres import Connection
 
 _CLOSE = "select version, closed_at from invoicing.month where month = $1 and closed_at is not null"
@@ -44,11 +45,28 @@ from invoicing.posting left join invoicing.invoice
 where {OF_KEY} and invoice_month = any($8::text[])
 group by 1, 2 having sum(amount) <> 0 order by 1
 """
+# Without what was set off of credits, which is no usage.
 _INVOICED = """
-select institution, department, pool, award, item, line.month, tariff, sum(line.exact) as amount
-from invoicing.invoice_line as line join invoicing.invoice using (number)
-where award = any($1::text[]) and invoice.month = any($2::text[])
+select institution, department, pool, award, item, month, tariff, sum(amount) as amount
+from (
+    select institution, department, pool, award, item, line.month, tariff, line.exact as amount
+    from invoicing.invoice_line as line join invoicing.invoice using (number)
+    where award = any($1::text[]) and invoice.month = any($2::text[])
+    union all
+    select institution, department, pool, award, item, posting.month, tariff, -amount
+    from invoicing.entry join invoicing.posting using (entry)
+    where kind = 'set_off' and borne_by is not null and side = 'credited' and award = any($1::text[])
+          and invoice_month = any($2::text[])
+) as every
 group by 1, 2, 3, 4, 5, 6, 7
+"""
+_SET_OFF = """
+select borne_by, sum(amount) as amount, max(posted_at) as posted_at
+from invoicing.entry join invoicing.posting using (entry)
+where kind = 'set_off' and borne_by is not null and side = 'credited' and posting.institution = $1
+      and posting.department = $2 and posting.pool = $3 and posting.award = $4 and posting.item = $5
+      and posting.month = $6 and posting.tariff = $7::text::date and invoice_month = $8
+group by borne_by order by borne_by
 """
 _RERATED = """
 select rerating, applied_at, applied_by from contract.rerated join contract.rerating using (rerating)
@@ -111,6 +129,19 @@ async def invoiced_before(connection: Connection, books: Books, key: PostingKey)
     if (key.award, key.item) in committed_lines(books.contract):
         months = [each for each in months if each < books.month]
     return [dict(row) for row in await connection.fetch(_BEFORE, *key, months)]
+
+
+async def set_off_then(connection: Connection, books: Books, key: PostingKey) -> list[dict[str, Any]]:
+    """Return what an invoice sets off of credits on a line, by who bore them; of an open month, what it would."""
+    if books.closed_at is not None:
+        return [dict(row) for row in await connection.fetch(_SET_OFF, *key, books.month)]
+    moved = await true_ups(connection, books.contract, books.month)
+    made = await sets_off(connection, books.month, moved)
+    return [
+        {"borne_by": borne_by.value, "amount": amounts[key], "posted_at": None}
+        for borne_by, amounts in made.items()
+        if key in amounts
+    ]
 
 
 async def owed_then(connection: Connection, books: Books) -> tuple[list[str], Owed]:

@@ -17,16 +17,31 @@ from services.audit.books_then import Books
 from services.audit.parts import Part, check
 from services.audit.promises import keep
 from services.audit.reckoning import Reckoned, charge_key_of, reckon
+from services.contract.model import Contract
 from services.contract.money import opposite, subtract, total
 from services.invoicing.close import Invoice, document_of
-from services.invoicing.documents import line_row
+from services.invoicing.documents import due, line_row
+from services.invoicing.issued import IssuedDocument, issued_document
 from services.invoicing.kinds import Kind, kind_of
 from services.invoicing.read import statements_of
 from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Line
 from services.postgres import Connection
 
-_INVOICE = "select month, institution from invoicing.invoice where number = $1"
+# What took an invoice's line back, and what has it again.
+_CREDITS = """
+select issued.number, issued_line.line, sign * line.amount as amount, note.reason, note.borne_by, note.issued_at,
+       note.issued_by
+from invoicing.issued_line
+     join invoicing.invoice_line as line on (line.number, line.line) = (invoice, invoice_line)
+     join invoicing.issued on issued.number = issued_line.number
+     join (select number, reason, borne_by, issued_at, issued_by from invoicing.credit_note
+           union all
+           select reissue.number, reissue.reason, borne_by, reissue.issued_at, reissue.issued_by
+           from invoicing.reissue join invoicing.credit_note on credit_note.number = credit_note) as note
+          on note.number = issued.number
+where invoice = $1 and invoice_line = $2 order by note.issued_at, sign, issued.number
+"""
 
 
 async def explain_line(connection: Connection, month: str, institution: str, number: int) -> dict[str, Any]:
@@ -52,11 +67,13 @@ async def explain_line(connection: Connection, month: str, institution: str, num
         }
         promised = kind in {Kind.MINIMUM, Kind.CREDIT}
         made = await (_promised(connection, books, key) if promised else _used(connection, books, key))
-        due: Decimal = made.pop("due")
-        parts = made.pop("parts") + [_taken_off(each) for each in before]
-        check(f"what is due on line {number}", (each.amount for each in made.pop("own")), due)
+        owed: Decimal = made.pop("due")
+        set_off = await books_then.set_off_then(connection, books, key)
+        parts = made.pop("parts") + [_taken_off(each) for each in before] + [_set_off(each) for each in set_off]
+        check(f"what is due on line {number}", (each.amount for each in made.pop("own")), owed)
         check(f"line {number}", (each.amount for each in parts), line.exact)
         posted = made.pop("posted")
+        posted += [_posted_off(each) for each in set_off if each["posted_at"]]
         if books.closed_at is None:
             posted += _to_be_settled(line, posted)
         check(f"what was posted on line {number}", (each["amount"] for each in posted), line.exact)
@@ -66,15 +83,50 @@ async def explain_line(connection: Connection, month: str, institution: str, num
             "rounding": subtract(line.amount, line.exact),
             **made,
             "posted": posted,
+            "credits": [
+                {**row, "amount": due(books.contract, row["amount"])}
+                for row in await connection.fetch(_CREDITS, invoice.number, number)
+            ],
         }
 
 
-async def invoice_place(connection: Connection, number: str) -> tuple[str, str]:
-    """Return the month and the institution of an invoice; raises LookupError where there is none of that number."""
-    row = await connection.fetchrow(_INVOICE, number)
-    if row is None:
-        raise LookupError(f"there is no invoice {number!r}: `plafond statement MONTH` shows the numbers of a month's")
-    return row["month"], row["institution"]
+async def explain_issued(connection: Connection, number: str, line: int) -> dict[str, Any]:
+    """Return how a line of any issued document comes about: that of an invoice, which others take back or have again.
+
+    Raises LookupError where there is no such line, UnexplainedError where the books do not come to it.
+    """
+    document, place = await line_place(connection, number, line)
+    found = await explain_line(connection, document.month, document.institution, place)
+    if document.corrects is None and document.anew is None:
+        return found
+    own = document.lines[line - 1].line
+    return found | {
+        "issued": {
+            "number": number,
+            "document": document.invoice.document.value,
+            "line": line,
+            "corrects": document.corrects,
+            "anew": document.anew,
+            "reason": document.reason,
+            "borne_by": document.borne_by,
+            "issued_at": document.issued_at,
+            "issued_by": document.issued_by,
+            "exact_amount": own.exact,
+            "amount": due(await _closed_under(connection, document.month), own.amount),
+        }
+    }
+
+
+async def line_place(connection: Connection, number: str, line: int) -> tuple[IssuedDocument, int]:
+    """Return a document, and which line of its month's invoice a line of it is; raises LookupError likewise."""
+    document = await issued_document(connection, number)
+    if not 1 <= line <= len(document.lines):
+        raise LookupError(f"{number} has no line {line}: it has lines from 1 to {len(document.lines)}")
+    return document, document.lines[line - 1].invoice_line
+
+
+async def _closed_under(connection: Connection, month: str) -> Contract:
+    return (await books_then.books_of(connection, month)).contract
 
 
 async def events_of_line(
@@ -112,6 +164,17 @@ async def _line(connection: Connection, books: Books, institution: str, number: 
 def _taken_off(before: dict[str, Any]) -> Part:
     where = f"{document_of(before['total'])} {before['number']}" if before["number"] else "the open statement"
     return Part(f"less what {where} of {before['invoice_month']} had", opposite(before["amount"]))
+
+
+def _set_off(each: dict[str, Any]) -> Part:
+    return Part(f"set off, since it was credited already, borne by the {each['borne_by']}", each["amount"])
+
+
+def _posted_off(each: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "what": "set off of what was credited", "posted_at": each["posted_at"], "batches": [],
+        "amount": each["amount"], "events": 0,
+    }  # fmt: skip
 
 
 def _to_be_settled(line: Line, posted: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ Law: a clean book answers every statement with no rows. $1 is the instant the au
 what is younger may still be on its way.
 """
 
+from services.audit.identities_of_credits import CREDITS
+
 IDENTITIES: dict[str, str] = {
     "accepted = rated + repeats + conflicts": """
         select format('batch %s: %s events accepted, but %s rated + %s repeats + %s conflicts', batch, events, rated,
@@ -109,8 +111,10 @@ IDENTITIES: dict[str, str] = {
         select format('invoice %s of %s for %s: %s invoiced, %s posted', number, institution, invoice_month, exact,
                       posted)
         from (select invoice_month, institution, sum(amount) as posted
-              from invoicing.posting join invoicing.month on month.month = invoice_month
-              where side = 'institution' and closed_at is not null group by 1, 2) as booked
+              from invoicing.posting join invoicing.entry using (entry)
+                   join invoicing.month on month.month = invoice_month
+              where (side = 'institution' or (side = 'credited' and kind = 'set_off')) and closed_at is not null
+              group by 1, 2) as booked
              full join (select number, month as invoice_month, institution, exact from invoicing.invoice) as issued
              using (invoice_month, institution)
         where coalesce(exact, 0) <> coalesce(posted, 0)
@@ -122,22 +126,25 @@ IDENTITIES: dict[str, str] = {
             using (number)
         where (total, invoice.exact) is distinct from (amount, made.exact)
         union all
-        select format('series %s: %s numbers given, %s invoices', series, last, issued)
-        from invoicing.series left join (
-            select regexp_replace(number, '-[0-9]+$', '') as series, count(*) as issued
-            from invoicing.invoice group by 1) as counted using (series)
-        where last is distinct from issued
+        select format('series %s: %s numbers given, the last %s; %s documents', coalesce(series, counted.series),
+                      last, highest, documents)
+        from invoicing.series full join (
+            select regexp_replace(number, '-[0-9]+$', '') as series, count(*) as documents,
+                   max(substring(number from '[0-9]+$')::int) as highest
+            from invoicing.issued group by 1) as counted using (series)
+        where (last, last) is distinct from (documents, highest)
     """,
+    **CREDITS,
     "ceilings = postings: contract, award, institution": """
         select format('%s %s: %s spent, %s posted', level, code, coalesce(spent.amount, 0), coalesce(booked.amount, 0))
-        from (select 'award' as level, award as code, sum(amount) as amount
-              from invoicing.posting where side = 'institution' group by 2
+        from (select 'award' as level, award as code, -sum(amount) as amount
+              from invoicing.posting where side = 'award' group by 2
               union all
               select 'institution', institution, sum(amount)
-              from invoicing.posting where side = 'institution' group by 2
+              from invoicing.posting where side in ('institution', 'credited') group by 2
               union all
-              select 'contract', (select code from contract.version order by version desc limit 1), sum(amount)
-              from invoicing.posting where side = 'institution' having count(*) > 0) as booked
+              select 'contract', (select code from contract.version order by version desc limit 1), -sum(amount)
+              from invoicing.posting where side = 'award' having count(*) > 0) as booked
              full join (select * from invoicing.spent where level <> 'lot') as spent using (level, code)
         where coalesce(spent.amount, 0) <> coalesce(booked.amount, 0)
     """,
@@ -150,6 +157,8 @@ IDENTITIES: dict[str, str] = {
             when version is not null then 'contract version ' || version
             when rerating is not null then 're-rating ' || rerating
             when month is not null then 'the close of ' || month
+            when document is not null then 'the issue of ' || document
+            when dispute_step is not null then 'step ' || dispute_step || ' of a dispute'
             else 'charges that came late, batch ' || batch end)
         from decisions.decision where published_at is null and decided_at < $1
     """,
@@ -162,6 +171,17 @@ IDENTITIES: dict[str, str] = {
         union all
         select 'the close of ' || month from invoicing.month
         where closed_at is not null and not exists (select from decisions.decision where decision.month = month.month)
+        union all
+        select 'the issue of ' || number from invoicing.credit_note
+        where not exists (select from decisions.decision where document = credit_note.number)
+        union all
+        select 'the issue of ' || reissue.number
+        from invoicing.reissue join invoicing.credit_note as note on note.number = credit_note
+        where not exists (select from decisions.decision
+                          where document = case borne_by when 'nobody' then note.number else reissue.number end)
+        union all
+        select 'step ' || step || ' of a dispute' from invoicing.dispute_step as taken
+        where not exists (select from decisions.decision where decision.dispute_step = taken.step)
         union all
         select 'charges that came late, batch ' || batch
         from invoicing.entry join invoicing.posting using (entry)

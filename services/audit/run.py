@@ -241,7 +241,7 @@ async def _tariffs(connection: Connection, contract: Contract) -> tuple[str, ...
 async def _lots(connection: Connection, contract: Contract) -> tuple[str, ...]:
     posted: dict[str, Decimal] = {}
     rows = await connection.fetch(
-        "select award, sum(amount) as amount from invoicing.posting where side = 'institution' group by award"
+        "select award, -sum(amount) as amount from invoicing.posting where side = 'award' group by award"
     )
     for row in rows:
         lot = contract.awards[row["award"]].lot

@@ -51,6 +51,7 @@ def as_data(contract: Contract) -> dict[str, Any]:
         "alert_thresholds": contract.thresholds,
         "grace_days": contract.grace_days,
         "late_days": contract.late_days,
+        "invoices": {"series": contract.series, "credit_series": contract.credit_series},
         "phases": [
             {"name": each.name, "starts": each.starts, "ends": each.ends - timedelta(days=1)}
             for each in contract.phases

@@ -11,7 +11,7 @@ import asyncpg
 import typer
 
 from services.audit.explain_event import explain
-from services.audit.explain_line import events_of_line, explain_line, invoice_place
+from services.audit.explain_line import events_of_line, explain_issued, explain_line, line_place
 from services.audit.parts import UnexplainedError
 from services.commands.explain_event import show_event
 from services.commands.explain_line import show_line
@@ -65,12 +65,8 @@ def explain_command(
         _write_events(database_url, what, institution, line, events)
         return
 
-    async def work(connection: Connection) -> dict[str, Any]:
-        month, payer = (what, institution) if institution else await invoice_place(connection, what)
-        return await explain_line(connection, month, payer, line)
-
     try:
-        found = on_database(database_url, work)
+        found = on_database(database_url, lambda connection: _explain(connection, what, institution, line))
     except LookupError as error:
         fail(str(error.args[0]))
     except UnexplainedError as error:
@@ -79,6 +75,12 @@ def explain_command(
         print_json(found)
     else:
         show_line(found)
+
+
+async def _explain(connection: Connection, what: str, institution: str | None, line: int) -> dict[str, Any]:
+    if institution:
+        return await explain_line(connection, what, institution, line)
+    return await explain_issued(connection, what, line)
 
 
 def _explain_event(database_url: str, provider: str, event_id: str, *, as_json: bool) -> None:
@@ -93,8 +95,12 @@ def _explain_event(database_url: str, provider: str, event_id: str, *, as_json: 
 
 def _write_events(database_url: str, what: str, institution: str | None, line: int, path: Path) -> None:
     async def work(connection: Connection) -> int:
-        month, payer = (what, institution) if institution else await invoice_place(connection, what)
-        async with aclosing(events_of_line(connection, month, payer, line)) as found:
+        if institution:
+            place = (what, institution, line)
+        else:
+            document, of_invoice = await line_place(connection, what, line)
+            place = (document.month, document.institution, of_invoice)
+        async with aclosing(events_of_line(connection, *place)) as found:
             return await _write(path, found)
 
     try:

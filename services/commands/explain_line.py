@@ -16,6 +16,10 @@ _ON = [Column("subject", "who"), Column("item", "charges for"), Column("amount",
 _SHARES = [
     Column("institution", "institution"), Column("weight", "weight", right=True), Column("amount", "part", right=True),
 ]  # fmt: skip
+_CREDITS = [
+    Column("number", "number", whole=True), Column("line", "line", right=True), Column("issued_at", "issued"),
+    Column("borne_by", "borne by"), Column("reason", "reason"), Column("amount", "amount", right=True),
+]  # fmt: skip
 _POSTED = [
     Column("what", "what was posted"), Column("posted_at", "last at"), Column("events", "events", right=True),
     Column("batches", "batches", right=True), Column("amount", "amount", right=True),
@@ -24,6 +28,8 @@ _POSTED = [
 
 def show_line(found: Mapping[str, Any]) -> None:
     """Print how a line comes about, from what it is down to what was posted."""
+    if found.get("issued"):
+        _issued(found["issued"], found)
     whose = f"{found['document']} {found['invoice']}" if found["invoice"] else f"the open statement of {found['month']}"
     console.print(
         f"Line {found['line']} of {whose}, {found['institution_name']}", style="bold", markup=False, highlight=False
@@ -49,6 +55,8 @@ def show_line(found: Mapping[str, Any]) -> None:
         ({**row, "batches": _batches(row), "events": row["events"] or ""} for row in found["posted"]), _POSTED,
         title="\nIn the ledger",
     )  # fmt: skip
+    if found["credits"]:
+        show(found["credits"], _CREDITS, title="\nTaken back, and issued anew")
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -83,6 +91,22 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         for each in found["corrections"]
     ]
     return rows
+
+
+def _issued(own: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Say of a line that takes an invoice's back, or has it again, what it is; that line is explained below."""
+    if own["corrects"]:
+        bearer = "" if own["borne_by"] == "nobody" else f"; the {own['borne_by']} bears it"
+        what = f"takes back what follows{bearer}"
+    else:
+        what = f"has again what follows, which {own['anew']} took back"
+    console.print(
+        f"Line {own['line']} of {own['document']} {own['number']}, {own['amount']} {found['currency']}, {what}",
+        style="bold", markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    console.print(f"  {'reason':<12} {own['reason']}", markup=False, highlight=False, soft_wrap=True)
+    by = f"{text(own['issued_at'])}, {own['issued_by']}"
+    console.print(f"  {'issued':<12} {by}\n", markup=False, highlight=False, soft_wrap=True)
 
 
 def _words(found: Mapping[str, Any]) -> str:

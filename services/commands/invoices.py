@@ -105,7 +105,8 @@ def _show(exported: Exported, month: str, out: Path) -> None:
     ]
     show(rows, COLUMNS, title=f"Documents of {month}")
     whole = total(each.statement.total for each in exported.invoices)
-    console.print(f"{counted(len(rows), 'institution')}, {euros(whole)} {contract.currency} without VAT",
+    institutions = len({row["institution"] for row in rows})
+    console.print(f"{counted(institutions, 'institution')}, {euros(whole)} {contract.currency} without VAT",
                   style="bold", highlight=False)  # fmt: skip
     console.print(f"wrote {counted(exported.files, 'file')} to {out}", highlight=False, soft_wrap=True)
     show_left_out(exported)

@@ -11,6 +11,7 @@ import typer
 from services.commands.month_range import refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
+from services.commands.since_closed import show_since
 from services.contract.charges import ProvisionalRate
 from services.contract.model import Contract
 from services.contract.money import plain, round_half_up, subtract, total
@@ -19,6 +20,7 @@ from services.contract_store import StoredContract, newest
 from services.invoicing.ceilings import Standing
 from services.invoicing.close import CloseError, Invoice, close_month
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
+from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.provisional import provisional
 from services.invoicing.read import ceilings_of, statements_of
 from services.invoicing.statement import Line
@@ -85,14 +87,15 @@ def statement_command(
 
     async def work(
         connection: Connection, stored: StoredContract
-    ) -> tuple[Contract, list[Invoice], list[ProvisionalRate]]:
+    ) -> tuple[Contract, list[Invoice], list[IssuedDocument], list[ProvisionalRate]]:
         invoices = await statements_of(connection, stored.contract, month)
         if not invoices:  # what comes late goes on invoices of months after the contract, too
             refuse_outside(stored.contract, month)
-        is_issued = any(each.number for each in invoices)
-        return stored.contract, invoices, [] if is_issued else await provisional(connection, stored.contract, month)
+        if any(each.number for each in invoices):
+            return stored.contract, invoices, await issued_since(connection, month), []
+        return stored.contract, invoices, [], await provisional(connection, stored.contract, month)
 
-    contract, invoices, rates = _with_contract(database_url, work)
+    contract, invoices, since, rates = _with_contract(database_url, work)
     warn_of_rates(rates)
     if institution is not None:
         if institution not in contract.institutions:
@@ -104,6 +107,8 @@ def statement_command(
         show_totals(contract, invoices, title=f"Statements of {month}, {_state(invoices)}", as_json=as_json)
     else:
         _show_lines(contract, invoices, month, as_json=as_json)
+    if out is None and not as_json:
+        show_since(since, institution)
 
 
 def ceilings_command(database_url: DatabaseOption, as_json: JsonOption = False) -> None:

@@ -96,8 +96,10 @@ def _read(document: Section) -> Contract:
     currency = head.currency("currency") or "EUR"
     phases = _phases(document)
     life = [phases[0].starts, phases[-1].ends] if phases else []
+    code = head.code("code") or ""
+    series, credit_series = _series(document, code)
     contract = Contract(
-        code=head.code("code") or "",
+        code=code,
         name=_name(head),
         currency=currency,
         zone=_zone(head),
@@ -120,6 +122,8 @@ def _read(document: Section) -> Contract:
         minimums=read_minimums(document, known, items, institutions, life),
         prepaid=read_prepaid(document, known, items, institutions, life),
         coordinator=read_coordinator(document),
+        series=series,
+        credit_series=credit_series,
     )
     head.done()
     document.done()
@@ -187,6 +191,15 @@ def _region(section: Section, code: str, countries: Collection[str]) -> Region:
     else:
         country = section.country("country")
     return Region(code, _name(section), country or "")
+
+
+def _series(document: Section, code: str) -> tuple[str, str]:
+    """Read [invoices]: what the numbers of invoices and of credit notes begin with."""
+    section = document.child("invoices", required=False) or _nothing()
+    series = section.code("series", required=False) or code.upper()
+    credit_series = section.code("credit_series", required=False) or series
+    section.done()
+    return series, credit_series
 
 
 def _references(section: Section, key: str, known: Collection[str], what: str) -> list[str]:

@@ -13,8 +13,9 @@ from services.postgres import Connection
 # Held until the transaction ends, and taken after all other locks: numbers follow the order of commits.
 _TAKE = "select pg_advisory_xact_lock(hashtext('decision'))"
 _ENTER = """
-insert into decisions.decision (number, version, rerating, month, batch, after, partitions, rated_until, waiting)
-select coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8 from decisions.decision
+insert into decisions.decision
+    (number, version, rerating, month, batch, after, partitions, rated_until, waiting, document, dispute_step)
+select coalesce(max(number), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 from decisions.decision
 """
 _RATED_UNTIL = """
 select partition, max(appended_at) as until from rating.batch where partition is not null group by partition
@@ -56,6 +57,20 @@ async def enter_close(connection: Connection, month: str) -> None:
     await _enter(connection, month=month, rated=rated, waiting=waiting)
 
 
+async def enter_document(connection: Connection, number: str) -> None:
+    """Enter that a credit note is issued, or an invoice anew, as `enter_close` does it; raises RecoveringError."""
+    await _refuse_recovering(connection)
+    rated = await connection.fetch(_RATED_UNTIL)  # before what waits, as above
+    waiting = [row["batch"] for row in await connection.fetch(_WAITING)]
+    await _enter(connection, document=number, rated=rated, waiting=waiting)
+
+
+async def enter_dispute_step(connection: Connection, step: int) -> None:
+    """Enter that a dispute was opened or has ended, in the transaction that does it; raises RecoveringError."""
+    await _refuse_recovering(connection)
+    await _enter(connection, dispute_step=step)
+
+
 async def enter_late(connection: Connection, batch: uuid.UUID) -> None:
     """Enter that a batch is posted after a close of its months or later ones, unless that is known already."""
     if not await connection.fetchval("select exists (select from decisions.decision where batch = $1)", batch):
@@ -77,8 +92,12 @@ async def _enter(
     after: int | None = None,
     rated: Sequence[asyncpg.Record] | None = None,
     waiting: Sequence[uuid.UUID] = (),
+    document: str | None = None,
+    dispute_step: int | None = None,
 ) -> None:
     await connection.execute(_TAKE)
     partitions = None if rated is None else [row["partition"] for row in rated]
     until = None if rated is None else [row["until"] for row in rated]
-    await connection.execute(_ENTER, version, rerating, month, batch, after, partitions, until, list(waiting))
+    await connection.execute(
+        _ENTER, version, rerating, month, batch, after, partitions, until, list(waiting), document, dispute_step
+    )

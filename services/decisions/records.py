@@ -25,6 +25,17 @@ where number = any($1::bigint[]) order by number
 _RERATED = """
 select month, array_agg(award order by award) as awards from contract.rerated where rerating = $1 group by month
 """
+_NOTE = """
+select number, corrects, array_agg(corrected_line order by line) as lines, reason, borne_by, version, exact, total
+from invoicing.credit_note join invoicing.credit_note_line using (number, corrects)
+where number = $1 group by credit_note.number
+"""
+_REISSUE = """
+select reissue.number, credit_note, reissue.reason, reissue.version
+from invoicing.reissue left join invoicing.credit_note as note on note.number = credit_note and borne_by = 'nobody'
+where reissue.number = $1 or note.number = $1
+"""
+_STEP = "select * from invoicing.dispute_step where step = $1"
 _INVOICES = """select number, institution, total from invoicing.invoice where month = $1 order by number collate "C" """
 _LINES = """
 select encode(sha256(convert_to(coalesce(string_agg(concat_ws('|', number, line, department, pool, award, item,
@@ -48,6 +59,8 @@ async def _record(connection: Connection, row: asyncpg.Record) -> Record:
         "rerating": await _rerating(connection, row),
         "close": await _close(connection, row),
         "late": {"batch": str(row["batch"]), "after": row["after"]} if row["batch"] else None,
+        "credit": await _credit(connection, row),
+        "dispute": await _dispute(connection, row),
     }
 
 
@@ -84,6 +97,33 @@ async def _close(connection: Connection, row: asyncpg.Record) -> Record | None:
         "rated_until": _rated_until(row),
         "waiting": list(map(str, row["waiting"])),
     }
+
+
+async def _credit(connection: Connection, row: asyncpg.Record) -> Record | None:
+    if row["document"] is None:
+        return None
+    told = await credit_told(connection, row["document"])
+    return {**told, "rated_until": _rated_until(row), "waiting": list(map(str, row["waiting"]))}
+
+
+async def credit_told(connection: Connection, number: str) -> Record:
+    """Return what a credit note or a reissue says, by the number of the first that was issued with it."""
+    note, anew = await connection.fetchrow(_NOTE, number), await connection.fetchrow(_REISSUE, number)
+    return {
+        "credit_note": note and {
+            **note, "lines": list(note["lines"]), "exact": plain(note["exact"]), "total": plain(note["total"]),
+        },
+        "reissue": anew and dict(anew),
+    }  # fmt: skip
+
+
+async def _dispute(connection: Connection, row: asyncpg.Record) -> Record | None:
+    if row["dispute_step"] is None:
+        return None
+    step = await connection.fetchrow(_STEP, row["dispute_step"])
+    assert step is not None, "a decision commits with what it tells of"
+    names = ("step", "dispute", "state", "number", "line", "note", "credit_note")
+    return {name: step[name] for name in names}
 
 
 async def issued(connection: Connection, month: str) -> Record:
@@ -135,4 +175,11 @@ def named(record: Record) -> str:
         return f"re-rating {rerating['rerating']} of {rerating['month']} (SHA-256 {rerating['sha256']})"
     if close := record["close"]:
         return f"the close of {close['month']} with {len(close['invoices'])} invoices"
+    if credit := record["credit"]:
+        note, anew = credit["credit_note"], credit["reissue"]
+        what = [f"credit note {note['number']} on {note['corrects']}"] if note else []
+        what += [f"the lines of {anew['credit_note']} anew as {anew['number']}"] if anew else []
+        return ", ".join(what)
+    if dispute := record["dispute"]:
+        return f"dispute {dispute['dispute']} {dispute['state']}"
     return f"charges that came late, batch {record['late']['batch']}"

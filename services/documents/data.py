@@ -17,7 +17,17 @@ from services.documents.model import Document, DocumentLine
 from services.documents.rows import FIELDS, Sort, Value, row
 from services.documents.texts import exemption, note
 
-CSV_COLUMNS = ("number", "document", "institution", "invoice_month", *FIELDS, "exact_amount", "currency")
+CSV_COLUMNS = (
+    "number",
+    "document",
+    "institution",
+    "invoice_month",
+    *FIELDS,
+    "exact_amount",
+    "currency",
+    "preceding",
+    "reason",
+)
 
 
 def as_csv(document: Document) -> bytes:
@@ -26,8 +36,9 @@ def as_csv(document: Document) -> bytes:
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
     head = (document.number, document.kind.value, document.institution, document.month)
+    tail = (" ".join(each.number for each in document.preceding), document.reason)
     for line in document.lines:
-        writer.writerow((*head, *_texts(document, line), plain(line.exact), document.currency))
+        writer.writerow((*head, *_texts(document, line), plain(line.exact), document.currency, *tail))
     return text.getvalue().encode()
 
 
@@ -45,6 +56,7 @@ def as_json(document: Document) -> bytes:
         "issued": document.issued.isoformat(),
         "due": document.due and document.due.isoformat(),
         "note": note(document),
+        "reason": document.reason,
         "currency": document.currency,
         "seller": {**_party(document.seller.party), "iban": document.seller.iban},
         "buyer": {

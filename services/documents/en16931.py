@@ -36,6 +36,8 @@ def attributes(line: DocumentLine) -> Iterator[tuple[str, str]]:
         yield "Allocation key", " ".join(filter(None, (line.pool.key, line.pool.weight)))
     if line.month:
         yield "Month of use", line.month
+    if line.set_off:
+        yield "Set off, since it was credited before", f"{line.set_off:.2f}"
     yield "Prices of", line.tariff
     yield "Metered quantity", plain(line.quantity)
     yield "Unit", line.unit

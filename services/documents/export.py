@@ -8,20 +8,27 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from services import contract_store
 from services.contract.model import Contract
-from services.contract.money import total
+from services.contract.money import ZERO, total
+from services.documents.corrections import corrections, set_off_on
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued, origins
 from services.documents.model import Preceding
 from services.documents.month_files import write_month
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
+from services.invoicing.credits import BorneBy
+from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.read import invoices_of
+from services.invoicing.settle import PostingKey
+from services.invoicing.statement import Statement
 from services.postgres import Connection
 
 SIDE_BY_SIDE_LINES = 5_000
@@ -31,6 +38,23 @@ _ONE_AT_A_TIME = "select pg_advisory_lock(hashtext('documents'))"
 _NEXT_ONE = "select pg_advisory_unlock(hashtext('documents'))"
 _CLOSED = "select version, closed_at from invoicing.month where month = $1 and closed_at is not null"
 _ISSUED = "select number, institution, month, issued_at, total from invoicing.invoice where month <= $1"
+# What was issued anew by the close of a month, of months before it, as the last that came counts.
+_ANEW = """
+select reissue.number, institution, month, reissue.issued_at
+from invoicing.reissue join invoicing.credit_note as note on note.number = credit_note
+where month < $1 and reissue.issued_at < $2 and borne_by = 'nobody' order by reissue.issued_at, reissue.number
+"""
+# What was credited by then and not charged again.
+_CREDITED = """
+select institution, sum(total) as credited, coalesce(sum(total) filter (where borne_by = 'supplier'), 0) as of_suppliers
+from (
+    select institution, total, borne_by, issued_at from invoicing.credit_note
+    union all
+    select institution, -total, borne_by, reissue.issued_at
+    from invoicing.reissue join invoicing.credit_note on credit_note.number = credit_note
+) as every
+where borne_by <> 'nobody' and issued_at < $1 group by institution
+"""
 _RECORDED = "select name, form, sha256, version, made_at from invoicing.document where month = $1 order by name, form"
 _RECORD = """
 insert into invoicing.document (month, name, form, sha256, version)
@@ -69,14 +93,24 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Books:
-    """A closed month: its invoices, when all were issued, and what was exported of it before, by name."""
+    """A closed month: its invoices, what corrects them, when all were issued, and what was exported before, by name.
+
+    `credited` is what was credited by the close, by institution, and `of_suppliers` what suppliers bear of it;
+    `set_off` is what lines have been raised by, since it was credited before, and `not_of_suppliers` undoes what of
+    that is between the coordinator and the institutions.
+    """
 
     month: str
     version: int
     newest: int
     names: Names
     invoices: list[Invoice]
+    since: list[IssuedDocument]
     issued: Mapping[str, Mapping[str, Preceding]]
+    credited: Mapping[str, Decimal]
+    of_suppliers: Decimal
+    set_off: Mapping[PostingKey, Decimal]
+    not_of_suppliers: Statement
     recorded: Mapping[str, Mapping[str, Recorded]]
 
 
@@ -92,7 +126,8 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
         whole = _write_month(books, results, out)
-        return Exported(books.names.closed, tuple(books.invoices), tuple(results), tuple(suppliers), whole)
+        every = sorted([*books.invoices, *(each.invoice for each in books.since)], key=lambda each: each.number)
+        return Exported(books.names.closed, tuple(every), tuple(results), tuple(suppliers), whole)
     finally:
         await connection.execute(_NEXT_ONE)
 
@@ -110,11 +145,19 @@ async def _read(connection: Connection, month: str) -> _Books:
     assert newest is not None, "a month was closed under a version"
     recorded = await _recorded(connection, month)
     parties = {newest.version: newest.contract, version: contract}
-    for each in {first.version for forms in recorded.values() for first in forms.values()} - parties.keys():
+    since = await issued_since(connection, month)
+    used = {first.version for forms in recorded.values() for first in forms.values()}
+    used |= {each.version for each in since if each.anew and each.version}
+    for each in used - parties.keys():
         parties[each] = await contract_store.load_version(connection, each)
     invoices = await invoices_of(connection, month)
-    days = await _issued(connection, contract, month)
-    return _Books(month, version, newest.version, Names(contract, parties), invoices, days, recorded)
+    days = await _issued(connection, contract, month, closed["closed_at"])
+    rows = await connection.fetch(_CREDITED, closed["closed_at"])
+    return _Books(
+        month, version, newest.version, Names(contract, parties), invoices, since, days,
+        {row["institution"]: row["credited"] for row in rows}, total(row["of_suppliers"] for row in rows),
+        *await set_off_on(connection, month), recorded,
+    )  # fmt: skip
 
 
 async def _recorded(connection: Connection, month: str) -> dict[str, dict[str, Recorded]]:
@@ -133,23 +176,55 @@ def _tasks(books: _Books) -> list[Task]:
     """
     tasks = []
     shared = origins(each.statement for each in books.invoices)
-    invoiced = total(each.total for mine in books.issued.values() for each in mine.values())
+    invoiced = total((*(each.total for mine in books.issued.values() for each in mine.values()), books.of_suppliers))
     for each in books.invoices:
         forms = books.recorded.get(each.number, {})
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
-        issued = Issued(each.number, mine[books.month].issued, each.statement, earlier, invoiced, shared)
-        versions = {first.version for first in forms.values()} or dict.fromkeys((books.version, books.newest))
-        tasks.append(Task(issued, tuple(versions), forms))
-    return tasks
+        credited = books.credited.get(each.statement.institution, ZERO)
+        day = mine[books.month].issued
+        issued = Issued(each.number, day, each.statement, earlier, invoiced, shared, credited, set_off=books.set_off)
+        tasks.append(Task(issued, _versions(books, each.number), forms))
+    return [*tasks, *_since(books)]
 
 
-async def _issued(connection: Connection, contract: Contract, month: str) -> dict[str, dict[str, Preceding]]:
-    """Return all invoices up to a month, by institution and month."""
+def _since(books: _Books) -> list[Task]:
+    """Return what is to be made of credit notes, and of what was issued anew."""
+    own = {each.number: each for mine in books.issued.values() for each in mine.values()}
+    return [
+        Task(issued, _versions(books, issued.number), books.recorded.get(issued.number, {}))
+        for issued in corrections(books.names.closed, own, books.since)
+    ]
+
+
+def _versions(books: _Books, number: str) -> tuple[int, ...]:
+    """Return which contract versions may say who is who, the first first.
+
+    That is the one that it was exported by before; of what was issued anew, the one of then; of a credit note, the one
+    of what it takes back; else the one of the close, or the newest where that lacks something.
+    """
+    if forms := books.recorded.get(number):
+        return tuple({first.version for first in forms.values()})
+    for each in books.since:
+        if each.number == number and each.anew and each.version:
+            return tuple(dict.fromkeys((each.version, books.newest)))
+        if each.number == number and each.corrects:
+            return _versions(books, each.corrects)
+    return tuple(dict.fromkeys((books.version, books.newest)))
+
+
+async def _issued(
+    connection: Connection, contract: Contract, month: str, closed_at: datetime
+) -> dict[str, dict[str, Preceding]]:
+    """Return all invoices up to a month, by institution and month; of those issued anew by then, the last number."""
     found: dict[str, dict[str, Preceding]] = {}
     for row in await connection.fetch(_ISSUED, month):
         day = row["issued_at"].astimezone(contract.zone).date()
         found.setdefault(row["institution"], {})[row["month"]] = Preceding(row["number"], day, row["total"])
+    for row in await connection.fetch(_ANEW, month, closed_at):
+        day = row["issued_at"].astimezone(contract.zone).date()
+        mine = found[row["institution"]]
+        mine[row["month"]] = Preceding(row["number"], day, mine[row["month"]].total)
     return found
 
 
@@ -179,13 +254,21 @@ def _export_here(out: Path, task: Task) -> Result:
 
 def _export_suppliers(books: _Books, out: Path) -> list[Result]:
     results = []
-    statements = [each.statement for each in books.invoices]
+    statements = [*(each.statement for each in books.invoices), books.not_of_suppliers]
     for award, text in supplier_csvs(books.names.closed, books.month, statements).items():
-        found, differing = compare(award, {"csv": text}, books.recorded.get(award, {}))
-        if not differing:
-            write_whole(out / SUPPLIERS / f"{award}.csv", text)
-        results.append(Result(award, "", books.version, {} if differing else found, tuple(differing)))
+        results.append(_supplier_file(books, award, text, out))
+    for each in books.since:
+        if each.borne_by == BorneBy.SUPPLIER:
+            for award, text in supplier_csvs(books.names.closed, books.month, [each.statement]).items():
+                results.append(_supplier_file(books, f"{award}/{each.number}", text, out))
     return results
+
+
+def _supplier_file(books: _Books, name: str, text: bytes, out: Path) -> Result:
+    found, differing = compare(name, {"csv": text}, books.recorded.get(name, {}))
+    if not differing:
+        write_whole(out / SUPPLIERS / f"{name}.csv", text)
+    return Result(name, "", books.version, {} if differing else found, tuple(differing))
 
 
 def _write_month(books: _Books, results: Sequence[Result], out: Path) -> int:

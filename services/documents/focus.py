@@ -111,7 +111,7 @@ def _of_line(document: Document, line: DocumentLine) -> Row:
     sku = f"{line.award}/{line.item}"
     return {
         **costs(made),
-        "ChargeClass": "Correction" if line.month else "",
+        "ChargeClass": "Correction" if line.month or document.reason else "",
         "ChargeDescription": _described(line),
         **periods("ChargePeriod", line.month or document.month, document.zone),
         **_consumed(document, line, made),

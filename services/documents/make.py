@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import ZERO, add, opposite, plain, total
+from services.contract.money import ZERO, add, opposite, plain, round_half_up, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -64,10 +64,25 @@ def origins(statements: Iterable[Statement]) -> dict[Origin, Decimal]:
 
 
 @dataclass(frozen=True, slots=True)
+class Correcting:
+    """Whose lines a credit note takes back and why; or what an invoice `replaces`, which the last of them took back.
+
+    `left` is what was left of the other document before, as its total is.
+    """
+
+    preceding: tuple[Preceding, ...]
+    reason: str
+    replaces: bool = False
+    left: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Issued:
     """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
 
-    `invoiced` is what all institutions were invoiced up to its month, `origins` what all members are charged of pools.
+    `invoiced` is what all institutions were invoiced up to its month, less what suppliers bear of credits; `origins`
+    what all members are charged of pools; `credited` what was credited to this one by then, below zero; `set_off`, what
+    lines were raised by for that. `correcting` says what it corrects where it is no month's own.
     """
 
     number: str
@@ -76,6 +91,9 @@ class Issued:
     earlier: Mapping[str, Preceding]
     invoiced: Decimal
     origins: Mapping[Origin, Decimal] = field(default_factory=dict)
+    credited: Decimal = ZERO
+    correcting: Correcting | None = None
+    set_off: Mapping[PostingKey, Decimal] = field(default_factory=dict)
 
 
 def document(contract: Contract, parties: Contract, issued: Issued) -> Document | list[Problem]:
@@ -96,8 +114,10 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
     assert seller is not None, "nothing is lacking"
     assert buyer is not None, "nothing is lacking"
     assert buyer.tax is not None, "nothing is lacking"
-    kind = DocumentKind.CREDIT_NOTE if statement.total < 0 else DocumentKind.INVOICE
-    describe = partial(_line, contract, statement.month, buyer.accounting_costs, _turned(kind), issued.origins, {})
+    correcting = issued.correcting
+    is_credit_note = statement.total < 0 or (correcting and not correcting.replaces and statement.total == 0)
+    kind = DocumentKind.CREDIT_NOTE if is_credit_note else DocumentKind.INVOICE
+    describe = partial(_line, contract, issued, buyer.accounting_costs, _turned(kind), {})
     months = sorted({line.key.month for line in statement.lines} & issued.earlier.keys())
     return Document(
         number=issued.number,
@@ -115,11 +135,14 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         seller=seller,
         buyer=buyer,
         tax=buyer.tax,
-        preceding=tuple(issued.earlier[month] for month in months),
+        preceding=correcting.preceding if correcting else tuple(issued.earlier[month] for month in months),
         last=issued.earlier.get(month_of(starts - timedelta(days=1))),
-        months=_months(issued),
-        spent=_spent(contract, issued),
+        months=() if correcting else _months(issued),
+        spent=() if correcting else _spent(contract, issued),
         lines=tuple(describe(number, line) for number, line in enumerate(statement.lines, start=1)),
+        reason=correcting.reason if correcting else "",
+        replaces=correcting is not None and correcting.replaces,
+        left=None if correcting is None or correcting.left is None else opposite(_turned(kind)(correcting.left)),
     )
 
 
@@ -137,7 +160,7 @@ def _months(issued: Issued) -> tuple[Month, ...]:
 def _spent(contract: Contract, issued: Issued) -> tuple[Spent, ...]:
     """Return what was invoiced so far of the institution's budget, if it has one, and of the contract's ceiling."""
     budget = contract.institutions[issued.statement.institution].budget
-    mine = add(issued.statement.total, total(each.total for each in issued.earlier.values()))
+    mine = total((issued.statement.total, *(each.total for each in issued.earlier.values()), issued.credited))
     whole = Spent(LimitKind.CONTRACT, contract.ceiling, issued.invoiced)
     return (whole,) if budget is None else (Spent(LimitKind.BUDGET, budget, mine), whole)
 
@@ -148,10 +171,9 @@ def _turned(kind: DocumentKind) -> Callable[[Decimal], Decimal]:
 
 def _line(
     contract: Contract,
-    month: str,
+    issued: Issued,
     accounting_costs: Mapping[str, str],
     turned: Callable[[Decimal], Decimal],
-    origins: Mapping[Origin, Decimal],
     kinds: dict[tuple[str, str, str, str], str],
     number: int,
     line: Line,
@@ -174,8 +196,8 @@ def _line(
         department=key.department,
         department_name=contract.institutions[key.institution].departments[key.department] if key.department else "",
         pool=pool_share(contract, key) if key.pool else None,
-        origin=origins.get(Origin.of(key)) if key.pool else None,
-        month=key.month if key.month != month else "",
+        origin=issued.origins.get(Origin.of(key)) if key.pool else None,
+        month=key.month if key.month != issued.statement.month else "",
         tariff=key.tariff,
         quantity=quantity,
         unit=item.unit,
@@ -184,6 +206,7 @@ def _line(
         exact=exact,
         net=net,
         accounting_cost=accounting_costs.get(key.department, ""),
+        set_off=turned(round_half_up(issued.set_off.get(key, ZERO), contract.currency_digits)),
     )
 
 

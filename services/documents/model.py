@@ -14,7 +14,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.money import HUNDREDTH, add, multiply, round_half_up, subtract, total
+from services.contract.money import HUNDREDTH, ZERO, add, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
 from services.documents.quote import Quote
 
@@ -78,6 +78,7 @@ class DocumentLine:
 
     `month` is that of the use, empty unless it differs from the document's; `tariff` is the first day of the prices.
     `publisher` is who runs the cloud; `origin` is what all members of a pool's line are charged, as in the books.
+    `set_off` is what the line was raised by, since a credit note gave it back already.
     """
 
     number: int
@@ -100,6 +101,7 @@ class DocumentLine:
     exact: Decimal
     net: Decimal
     accounting_cost: str
+    set_off: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,9 @@ class Document:
     """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
 
     `preceding` are the invoices of the months that it adjusts, `last` is that of the month before; `months` are what it
-    and those before it came to, below zero where that was credited.
+    and those before it came to, below zero where that was credited. What corrects another document has that among
+    `preceding`, and a `reason`; it `replaces` the other where it has its lines again, and else takes lines of it back
+    while so much of its net is `left`.
     """
 
     number: str
@@ -141,17 +145,30 @@ class Document:
     months: tuple[Month, ...]
     spent: tuple[Spent, ...]
     lines: tuple[DocumentLine, ...]
+    reason: str = ""
+    replaces: bool = False
+    left: Decimal | None = None
 
     @cached_property
     def totals(self) -> Totals:
         """What the lines come to."""
-        return totals(self.lines, self.tax, CURRENCY_DIGITS[self.currency])
+        return totals(self.lines, self.tax, CURRENCY_DIGITS[self.currency], self.left)
 
 
-def totals(lines: tuple[DocumentLine, ...], tax: Tax, digits: int) -> Totals:
-    """Return the totals of lines that are all taxed alike, in a currency of so many decimals."""
+def totals(lines: tuple[DocumentLine, ...], tax: Tax, digits: int, left: Decimal | None = None) -> Totals:
+    """Return the totals of lines that are all taxed alike, in a currency of so many decimals.
+
+    Where they are taken from what is `left` of another document, their VAT is by how much its VAT shrinks: taken back
+    in parts, it comes to what it was, to the cent.
+    """
     net = total(line.net for line in lines)
-    due = round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)
+    before = net if left is None else left
+    due = subtract(vat_on(before, tax), vat_on(subtract(before, net), tax))
     gross = add(net, due)
     payable = round_half_up(gross, digits)
     return Totals(net, due, gross, subtract(payable, gross), payable)
+
+
+def vat_on(net: Decimal, tax: Tax) -> Decimal:
+    """Return the VAT on an amount, rounded once."""
+    return round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)

@@ -92,6 +92,7 @@ def _data(document: Document) -> dict[str, Any]:
         "number": document.number,
         "seller": _party(document.seller.party, has_vat_id=has_vat_id),
         "buyer": _party(document.buyer.party, has_vat_id=has_vat_id),
+        "why": document.reason,
         "facts": [each for each in _facts(document) if each[1]],
         "to_pay": words["payable" if is_invoice else "credited"],
         "due": words["due"].format(day(document.due, language)) if document.due else "",
@@ -103,8 +104,8 @@ def _data(document: Document) -> dict[str, Any]:
         "awards": _shares(document, lambda line: f"{words['lot']} {line.award.partition('/')[0]} · {line.supplier}"),
         "departments": _departments(document),
         "of_which": [each for each in _of_which(document) if each[1]],
-        "so_far": words["so_far"].format(month(document.month, language)),
-        "months": _months(document),
+        "so_far": words["so_far"].format(month(document.month, language)) if document.spent else "",
+        "months": _months(document) if document.months else [],
         "by_month": words["by_month"],
         "spent": [_spent(document, each) for each in document.spent],
         "elsewhere": "" if len(lines) == len(document.lines) else _elsewhere(document, lines),
@@ -175,7 +176,7 @@ def _facts(document: Document) -> Iterable[tuple[str, str]]:
     yield words["buyer_reference"], buyer.buyer_reference
     yield words["order_reference"], buyer.order_reference
     yield words["accounting_cost"], buyer.accounting_cost
-    yield words["adjusts"], ", ".join(each.number for each in document.preceding)
+    yield words["corrects" if document.reason else "adjusts"], ", ".join(each.number for each in document.preceding)
     yield words["account"], document.seller.iban if document.kind is DocumentKind.INVOICE else ""
 
 
@@ -247,6 +248,9 @@ def _note(document: Document, line: DocumentLine) -> Iterable[str]:
     if line.month:
         language = document.buyer.language
         yield WORDS[language]["of_month"].format(month(line.month, language))
+    if line.set_off:
+        language = document.buyer.language
+        yield WORDS[language]["set_off"].format(amount(line.set_off, language))
     yield from [line.accounting_cost] if line.accounting_cost else []
 
 

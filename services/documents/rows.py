@@ -52,6 +52,7 @@ FIELDS: Mapping[str, Field] = {
     "unit_price": Field(Sort.NUMBER, lambda _, line: line.quote.price, 14),
     "per": Field(Sort.NUMBER, lambda _, line: line.quote.base, 8),
     "amount": Field(Sort.AMOUNT, lambda _, line: line.net, 16),
+    "set_off": Field(Sort.AMOUNT, lambda _, line: line.set_off, 12),
     "accounting_cost": Field(Sort.TEXT, lambda _, line: line.accounting_cost, 18),
 }
 

@@ -75,7 +75,8 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
         ("Buyer reference", document.buyer.buyer_reference),
         ("Order reference", document.buyer.order_reference),
         ("Accounting cost", document.buyer.accounting_cost),
-        ("Adjusts", ", ".join(each.number for each in document.preceding)),
+        ("Corrects" if document.reason else "Adjusts", ", ".join(each.number for each in document.preceding)),
+        ("Reason", document.reason),
         ("Currency", document.currency),
         ("Why no VAT is due", exemption(document.tax, document.buyer.language)),
     ]
@@ -91,7 +92,7 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     owed = "paid" if document.kind is DocumentKind.INVOICE else "credited"
     sums = [
         ("Net", net, totals.net),
-        (f"VAT, {document.tax.category.value} {percent} %", f"=ROUND(B{at + 1}*{rate},2)", totals.tax),
+        (f"VAT, {document.tax.category.value} {percent} %", _vat(f"B{at + 1}", rate, document.left), totals.tax),
     ]
     if totals.rounding:
         digits = CURRENCY_DIGITS[document.currency]
@@ -101,6 +102,13 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])
         _write_total(sheet, (at + index, 1), formula, amount, formats, is_exact=is_exact)
+
+
+def _vat(net: str, rate: str, left: Decimal | None) -> str:
+    """Return the formula of the VAT on a net; of one that is taken from what is left, by how much its VAT shrinks."""
+    if left is None:
+        return f"=ROUND({net}*{rate},2)"
+    return f"=ROUND({plain(left)}*{rate},2)-ROUND(({plain(left)}-{net})*{rate},2)"
 
 
 def _lines(sheet: Worksheet, document: Document, formats: Formats, *, is_exact: bool) -> None:

@@ -8,6 +8,16 @@ _NOTE = {
     Language.FRENCH: "Montants dus pour {month} au titre du contrat-cadre {contract} : {name}",
     Language.GERMAN: "Entgelte für {month} aus dem Rahmenvertrag {contract}: {name}",
 }
+_CORRECTS = {
+    Language.ENGLISH: "Takes back lines of {of}: {reason}. {note}",
+    Language.FRENCH: "Annule des lignes de {of} : {reason}. {note}",
+    Language.GERMAN: "Nimmt Positionen von {of} zurück: {reason}. {note}",
+}
+_REPLACES = {
+    Language.ENGLISH: "Replaces {of}, which {by} took back: {reason}. {note}",
+    Language.FRENCH: "Remplace {of}, annulée par {by} : {reason}. {note}",
+    Language.GERMAN: "Ersetzt {of}, was {by} zurücknahm: {reason}. {note}",
+}
 _EXEMPT = {
     Language.ENGLISH: "Exempt from VAT: Article 151(1)(aa) of Directive 2006/112/EC, Protocol 7; certificate {}",
     Language.FRENCH: (
@@ -40,9 +50,14 @@ _FROM, _UNTIL = (
 
 
 def note(document: Document) -> str:
-    """Say what a document is about."""
-    form = _NOTE[document.buyer.language]
-    return form.format(month=document.month, contract=document.contract, name=document.contract_name)
+    """Say what a document is about, and what it corrects for which reason."""
+    language = document.buyer.language
+    about = _NOTE[language].format(month=document.month, contract=document.contract, name=document.contract_name)
+    if not document.reason:
+        return about
+    of, *by = (each.number for each in document.preceding)
+    form = _REPLACES if document.replaces else _CORRECTS
+    return form[language].format(of=of, by=", ".join(by), reason=document.reason.rstrip("."), note=about)
 
 
 def payment_terms(document: Document) -> str:

@@ -1,7 +1,7 @@
 """Ceilings: how much may be spent, how much is, and which thresholds that reaches.
 
-Law: what is spent at a level is the sum of the postings below it; a threshold is reached when spent is at
-or above that per cent of the ceiling, and is announced once.
+Law: what is spent at a level is the sum of the postings below it, less the credits that count there; a threshold is
+reached when spent is at or above that per cent of the ceiling, and is announced once.
 """
 
 from collections import defaultdict
@@ -82,6 +82,17 @@ def spending(contract: Contract, amounts: Iterable[tuple[PostingKey, Decimal]]) 
         for level in levels_of(contract, institution, award):
             spent[level] = add(spent[level], amount)
     return dict(sorted(spent.items()))
+
+
+def relieved(
+    contract: Contract, amounts: Iterable[tuple[PostingKey, Decimal]], *, supplier: bool
+) -> dict[CeilingKey, Decimal]:
+    """Add credits up at each level that they count at: budgets, and the others where it is the supplier that gets less.
+
+    What is spent of the contract, a lot or an award is what suppliers are owed; of a budget, what the institution owes.
+    """
+    moved = spending(contract, amounts)
+    return {key: amount for key, amount in moved.items() if supplier or key.level is Level.INSTITUTION}
 
 
 def standings(contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> list[Standing]:

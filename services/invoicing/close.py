@@ -12,14 +12,17 @@ import asyncpg
 
 from services.contract.charges import ProvisionalRate, promised_meters
 from services.contract.model import Contract
-from services.contract.money import plain
+from services.contract.money import ZERO, plain
 from services.contract.months import first_day, midnight, month_of, months_between, next_month
 from services.contract_store import StoredContract
 from services.decisions.enter import enter_close
 from services.invoicing import sql
 from services.invoicing.committed import owes_without_usage
+from services.invoicing.credits import EntryKind, post_credits, sets_off
 from services.invoicing.ledger import post
+from services.invoicing.numbering import numbers, series_of
 from services.invoicing.provisional import provisional
+from services.invoicing.settle import Share
 from services.invoicing.statement import Line, Statement
 from services.invoicing.true_ups import closed_months, preview, true_ups
 from services.postgres import Connection
@@ -32,7 +35,7 @@ class CloseError(Exception):
 
 
 class Document(StrEnum):
-    """What a statement is for finance; invoices and credit notes are numbered in one series."""
+    """What a statement is for finance."""
 
     STATEMENT = "statement"
     INVOICE = "invoice"
@@ -41,14 +44,20 @@ class Document(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """A numbered statement: an invoice, or a credit note where less than nothing is due."""
+    """A numbered statement: an invoice, or a credit note where less than nothing is due.
+
+    `corrects` is the document that a credit note takes lines of back; it is one even where they come to nothing.
+    """
 
     number: str
     statement: Statement
+    corrects: str | None = None
 
     @property
     def document(self) -> Document:
         """What it is called; without a number it is not issued yet."""
+        if self.corrects and self.statement.total == 0:
+            return Document.CREDIT_NOTE
         return document_of(self.statement.total) if self.number else Document.STATEMENT
 
 
@@ -88,9 +97,17 @@ async def settle_and_close(
     made = await preview(connection, stored.contract, month)
     if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
         raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
+    await _set_off(connection, stored.contract, month)
     invoices = await _number(connection, stored, made, at)
     await connection.execute(sql.CLOSE_MONTH, month, stored.version, at, by)
     return invoices
+
+
+async def _set_off(connection: Connection, contract: Contract, month: str) -> None:
+    """Post what the month's invoices set off of credits, as `preview` reckoned it with what is posted by now."""
+    for borne_by, amounts in (await sets_off(connection, month, {})).items():
+        moved = [(key, Share(ZERO, amount)) for key, amount in amounts.items()]
+        await post_credits(connection, contract, (EntryKind.SET_OFF, None, month, borne_by), month, moved)
 
 
 def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
@@ -139,10 +156,10 @@ async def _number(
 ) -> list[Invoice]:
     if not made:
         return []
-    series = f"{stored.contract.code.upper()}-{made[0].month[:4]}"
-    last = await connection.fetchval(sql.NEXT_NUMBERS, series, len(made))
-    first = last - len(made) + 1
-    invoices = [Invoice(f"{series}-{first + index:06}", each) for index, each in enumerate(made)]
+    is_credit_note = [document_of(each.total) is Document.CREDIT_NOTE for each in made]
+    series = [series_of(stored.contract, made[0].month, is_credit_note=each) for each in is_credit_note]
+    given = await numbers(connection, series)
+    invoices = [Invoice(number, each) for number, each in zip(given, made, strict=True)]
     await connection.execute(
         sql.ENTER_INVOICES,
         made[0].month,

@@ -85,7 +85,20 @@ async def post(
     ]
     if rows:
         await copy_in(connection, "posting", sql.POSTING_COLUMNS, "".join(rows).encode(), schema="invoicing")
-    await _spend(connection, contract, spending(contract, ((key, share.amount) for key, share in shares.items())))
+    await spend(connection, contract, spending(contract, ((key, share.amount) for key, share in shares.items())))
+
+
+async def spend(connection: Connection, contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> None:
+    """Add to what is spent, or take off, and raise the alerts that this reaches."""
+    if not spent:
+        return
+    rows = await connection.fetch(
+        sql.ADD_SPENT,
+        [key.level for key in spent],
+        [key.code for key in spent],
+        [plain(each) for each in spent.values()],
+    )
+    await _raise_alerts(connection, contract, rows)
 
 
 async def park(pool: asyncpg.Pool, place: Place, error: str, payload: bytes) -> None:
@@ -128,18 +141,6 @@ async def _shares(connection: Connection, contract: Contract, charged: list[Char
         rows = await connection.fetch(sql.DIRECT_AMOUNTS, month) if has_pool else []
         shares |= postings(contract, mine, {row["subject"]: row["amount"] for row in rows})
     return shares
-
-
-async def _spend(connection: Connection, contract: Contract, spent: Mapping[CeilingKey, Decimal]) -> None:
-    if not spent:
-        return
-    rows = await connection.fetch(
-        sql.ADD_SPENT,
-        [key.level for key in spent],
-        [key.code for key in spent],
-        [plain(each) for each in spent.values()],
-    )
-    await _raise_alerts(connection, contract, rows)
 
 
 async def raise_alerts(pool: asyncpg.Pool, contract: Contract) -> None:

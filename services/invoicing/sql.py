@@ -96,7 +96,8 @@ group by institution, department, pool, award, item, month, tariff
 
 CLOSED = "select month from invoicing.month where closed_at is not null"
 
-# All that is on the invoices of closed months, and what is posted on those that are open until the one in question.
+# All that is on the invoices of closed months, without what they set off of credits, and what is posted on those that
+# are open until the one in question.
 INVOICED_SO_FAR = """
 select institution, department, pool, award, item, month, tariff, sum(quantity) as quantity, sum(amount) as amount
 from (
@@ -107,6 +108,11 @@ from (
     select institution, department, pool, award, item, posting.month, tariff, quantity, amount
     from invoicing.posting join invoicing.month on month.month = invoice_month
     where side = 'institution' and invoice_month <= $1 and closed_at is null and award = any($2::text[])
+    union all
+    select institution, department, pool, award, item, posting.month, tariff, 0, -amount
+    from invoicing.entry join invoicing.posting using (entry)
+    where kind = 'set_off' and borne_by is not null and side = 'credited' and invoice_month < $1
+          and award = any($2::text[])
 ) as every
 group by institution, department, pool, award, item, month, tariff
 """
@@ -125,13 +131,6 @@ select institution, department, pool, award, item, line.month, tariff, price_cur
 from invoicing.invoice_line as line join invoicing.invoice using (number)
 where line.month = $1 and price_currency is not null
 group by institution, department, pool, award, item, line.month, tariff, price_currency
-"""
-
-# The row of the series is locked until the invoices are in: a number is given exactly when its invoice exists.
-NEXT_NUMBERS = """
-insert into invoicing.series as series (series, last) values ($1, $2)
-on conflict (series) do update set last = series.last + $2
-returning last
 """
 
 ENTER_INVOICES = """

@@ -16,6 +16,7 @@ from services.contract.months import month_of, months_between, next_month
 from services.invoicing import sql
 from services.invoicing.committed import Owed, committed, committed_lines, owed_by_institution
 from services.invoicing.converted import converted
+from services.invoicing.credits import sets_off
 from services.invoicing.post import minus, plus
 from services.invoicing.rows import charge_key, posting_key, share_of
 from services.invoicing.settle import NOTHING, PostingKey, Share, settle
@@ -31,8 +32,12 @@ NO_OTHERS: Used = {}
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
     """Return the statements of an invoice month as they would be if it were closed now."""
     shares = {posting_key(row): share_of(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
-    for key, moved in (await true_ups(connection, contract, month)).items():
-        shares[key] = plus(shares.get(key, NOTHING), moved)
+    moved = await true_ups(connection, contract, month)
+    for key, share in moved.items():
+        shares[key] = plus(shares.get(key, NOTHING), share)
+    for each in (await sets_off(connection, month, moved)).values():
+        for key, amount in each.items():
+            shares[key] = plus(shares.get(key, NOTHING), Share(ZERO, amount))
     return statements(contract, month, shares, await converted(connection, contract, shares))
 
 

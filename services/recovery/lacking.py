@@ -22,14 +22,16 @@ _ALL = "select number from decisions.decision"
 # A decision may be there without what it tells of: it was taken over, and a recovery has not come so far yet.
 _DONE = """
 select number from decisions.decision
-where batch is not null or exists (select from contract.version where version.version = decision.version)
+where batch is not null or dispute_step is not null
+      or exists (select from contract.version where version.version = decision.version)
       or exists (select from contract.rerating where rerating.rerating = decision.rerating)
       or exists (select from invoicing.month where month.month = decision.month and closed_at is not null)
+      or exists (select from invoicing.issued where issued.number = document)
 """
 _ENTER = """
 insert into decisions.decision (number, version, rerating, month, batch, after, partitions, rated_until, waiting,
-                                decided_at, decided_by, published_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())
+                                document, dispute_step, decided_at, decided_by, published_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, clock_timestamp())
 """
 _CUT = "select min(number) from decisions.decision where published_at is not null and number <> all($1::bigint[])"
 _NOT_PUBLISHED = """
@@ -42,6 +44,12 @@ update decisions.decision set published_at = clock_timestamp() where number = an
 _ENTER_VERSION = """
 insert into contract.version (version, code, sha256, file, applied_at, applied_by) overriding system value
 values ($1, $2, $3, $4, $5, $6)
+"""
+# Nothing in the ledger follows from a dispute: it is entered at once, as a contract version is.
+_STEP = ("step", "dispute", "state", "number", "line", "note", "credit_note")
+_ENTER_STEP = """
+insert into invoicing.dispute_step (step, dispute, state, number, line, note, credit_note, at, by)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
 
@@ -101,10 +109,14 @@ async def _refuse_others(connection: Connection, there: Mapping[int, Record]) ->
 
 async def _enter(connection: Connection, record: Record) -> None:
     close, rerating, late, contract = (record[name] for name in ("close", "rerating", "late", "contract"))
-    until = (close or rerating or {}).get("rated_until")
+    credit, dispute = record["credit"], record["dispute"]
+    cut = close or rerating or credit or {}
+    until = cut.get("rated_until")
     at = EPOCH + timedelta(microseconds=record["decided_at"])
     if contract:
         await _apply(connection, contract, at, record["decided_by"])
+    if dispute:
+        await connection.execute(_ENTER_STEP, *(dispute[name] for name in _STEP), at, record["decided_by"])
     await connection.execute(
         _ENTER,
         record["number"],
@@ -115,7 +127,9 @@ async def _enter(connection: Connection, record: Record) -> None:
         late and late["after"],
         None if until is None else [each["partition"] for each in until],
         None if until is None else [EPOCH + timedelta(milliseconds=each["appended_at"]) for each in until],
-        list(map(uuid.UUID, close["waiting"])) if close else [],
+        list(map(uuid.UUID, cut.get("waiting", ()))),
+        credit and (credit["credit_note"] or credit["reissue"])["number"],
+        dispute and dispute["step"],
         at,
         record["decided_by"],
     )

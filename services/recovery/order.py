@@ -1,7 +1,7 @@
 """Which decisions a batch came after: the order in which a restored database gets back what it lacks.
 
-Law: a batch is rated and posted again after the same re-ratings and closes as before. What had been rated by then
-each of them says itself; what does not follow from that was published as late.
+Law: a batch is rated and posted again after the same re-ratings, closes and credits as before. What had been rated by
+then each of them says itself; what does not follow from that was published as late.
 Pure.
 """
 
@@ -14,7 +14,7 @@ from services.decisions.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A re-rating or a close that is to happen again.
+    """A re-rating, a close or a credit that is to happen again.
 
     `rated_until` is up to where each partition had been rated, in the broker's append time (milliseconds since 1970),
     None where that was not kept; `waiting` are batches that were rated and not yet posted.
@@ -28,7 +28,7 @@ class Step:
     @classmethod
     def of(cls, record: Record) -> Self:
         """Make a step of a decision."""
-        told = record["close"] or record["rerating"]
+        told = record["close"] or record["rerating"] or record["credit"]
         until = told["rated_until"]
         by_partition = None if until is None else {each["partition"]: each["appended_at"] for each in until}
         return cls(record["number"], record, by_partition, frozenset(told.get("waiting", ())))

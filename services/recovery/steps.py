@@ -1,4 +1,4 @@
-"""A re-rating or a close that happens again.
+"""A re-rating, a close or a credit that happens again.
 
 Law: it comes to what it came to, or nothing of it is kept and it is told what differs.
 """
@@ -8,8 +8,10 @@ from datetime import timedelta
 
 from services import contract_store
 from services.contract_store import StoredContract
-from services.decisions.records import Record, issued, named
+from services.decisions.records import Record, credit_told, issued, named
 from services.invoicing.close import CloseError, settle_and_close
+from services.invoicing.credit import Asked, CreditError, Then, enter_credit_note, enter_reissue
+from services.invoicing.credits import BorneBy
 from services.postgres import Connection
 from services.recovery.lacking import EPOCH, RecoveryError
 from services.rerating.store import Again, post_again
@@ -20,6 +22,8 @@ async def repeat(connection: Connection, record: Record) -> None:
     async with connection.transaction():
         if record["rerating"]:
             await _rerate(connection, record)
+        elif record["credit"]:
+            await _credit(connection, record)
         else:
             await _close(connection, record)
 
@@ -32,10 +36,36 @@ async def _rerate(connection: Connection, record: Record) -> None:
         raise RecoveryError(f"{named(record)} would have the number {number} in the database")
 
 
+async def _credit(connection: Connection, record: Record) -> None:
+    told, then = record["credit"], Then(EPOCH + timedelta(microseconds=record["decided_at"]), record["decided_by"])
+    note, anew = told["credit_note"], told["reissue"]
+    try:
+        if note:
+            asked = Asked(note["corrects"], tuple(note["lines"]), note["reason"], BorneBy(note["borne_by"]))
+            _same(await enter_credit_note(connection, await _stored(connection, note["version"]), asked, then), note)
+        if anew:
+            stored = await _stored(connection, anew["version"])
+            _same(await enter_reissue(connection, stored, anew["credit_note"], anew["reason"], then), anew)
+    except CreditError as error:
+        raise RecoveryError(f"{named(record)} can't be issued as it was: {error}") from error
+    made = await credit_told(connection, (note or anew)["number"])
+    if made["credit_note"] != note or made["reissue"] != anew:
+        raise RecoveryError(f"{named(record)} would say something else: {made}")
+
+
+def _same(number: str, told: Record) -> None:
+    if number != told["number"]:
+        raise RecoveryError(f"{told['number']} is not issued again, since its number would be {number}")
+
+
+async def _stored(connection: Connection, version: int) -> StoredContract:
+    return StoredContract(version, await contract_store.load_version(connection, version))
+
+
 async def _close(connection: Connection, record: Record) -> None:
     told, at = record["close"], EPOCH + timedelta(microseconds=record["decided_at"])
     month, version = told["month"], told["version"]
-    stored = StoredContract(version, await contract_store.load_version(connection, version))
+    stored = await _stored(connection, version)
     try:
         await settle_and_close(connection, stored, month, at, record["decided_by"])
     except CloseError as error:

@@ -33,7 +33,9 @@ def test_commands_and_options_exist(path: Path):
     for line in re.findall(r"`plafond ([^`\n]+)`|^    plafond (.+)$", text, re.MULTILINE):
         words = " ".join(line).split("#")[0].split()
         assert words[0] in COMMANDS, line
-        known = help_of(words[0]) + "".join(help_of(words[0], word) for word in words[1:2] if word.isalpha())
+        known = help_of(words[0]) + "".join(
+            help_of(words[0], word) for word in words[1:2] if word.replace("-", "").isalpha()
+        )
         assert [word for word in words if word.startswith("--") and word not in known] == [], line
 
 

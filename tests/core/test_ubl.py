@@ -16,6 +16,7 @@ from services.documents.model import Document, Preceding
 from services.documents.ubl import ubl
 from services.invoicing.statement import Line
 from tests.core.test_contract_load import SAMPLE, loaded
+from tests.core.test_credits import correcting
 from tests.documents import line, made, renamed, small
 from tests.rules import Finding, Rules, rules
 
@@ -182,3 +183,11 @@ def test_accounts_find_what_they_book_by():
         "Month of use": "2016-02", "Prices of": "2016-01-01", "Metered quantity": "10", "Unit": "hour",
     }  # fmt: skip
     assert value(xml, "//cbc:InvoicedQuantity/@unitCode") == ["HUR"]
+
+
+def test_a_part_whose_vat_is_a_cent_off_passes_too(official: Rules):
+    """Of 0.06 with VAT of 0.01, each half has 0.01 by itself: the first that is taken back has none, the second has it."""
+    lines = [line("1", "0.03"), line("1", "0.03", item="traffic")]
+    first, second = correcting(lines[:1], D("0.06")), correcting(lines[1:], D("0.03"))
+    assert (first.totals.tax, second.totals.tax) == (0, D("0.01"))
+    assert [against(official, each) for each in (first, second)] == [[], []]

@@ -107,6 +107,10 @@ DECIDED = "select version, rerating, month, batch, after from decisions.decision
 BOOKS = {
     "invoices": "select number, institution, month, version, total, issued_at from invoicing.invoice order by number",
     "lines": "select * from invoicing.invoice_line order by number, line",
+    "credit notes": "select * from invoicing.credit_note order by number",
+    "lines taken back": "select * from invoicing.credit_note_line order by number, line",
+    "reissues": "select * from invoicing.reissue order by number",
+    "disputes": "select * from invoicing.dispute_step order by step",
     "months": "select * from invoicing.month where closed_at is not null order by month",
     "versions": "select * from contract.version order by version",
     "reratings": "select * from contract.rerating join contract.rerated using (rerating) order by rerating, award, month",
@@ -114,9 +118,9 @@ BOOKS = {
     "refused": "select rejection, provider, event_id, reason, payload from ingest.rejection order by rejection",
     "charged": "select award, item, month, tariff, subject, quantity, amount from invoicing.charged order by 1, 2, 3, 4, 5",
     "posted": """
-        select invoice_month, month, award, institution, department, pool, item, tariff, sum(quantity), sum(amount)
-        from invoicing.posting where side = 'institution' group by 1, 2, 3, 4, 5, 6, 7, 8
-        having sum(quantity) <> 0 or sum(amount) <> 0 order by 1, 2, 3, 4, 5, 6, 7, 8
+        select side, invoice_month, month, award, institution, department, pool, item, tariff, sum(quantity), sum(amount)
+        from invoicing.posting where side in ('institution', 'credited') group by 1, 2, 3, 4, 5, 6, 7, 8, 9
+        having sum(quantity) <> 0 or sum(amount) <> 0 order by 1, 2, 3, 4, 5, 6, 7, 8, 9
     """,
     "counted": """
         select provider, usage.id, quantity, subject from rating.usage join rating.use using (use_no) order by 1, 2
@@ -127,7 +131,8 @@ BOOKS = {
 def decided(rows: list[Any]) -> Decided:
     """Return what was decided in its order, and which charges came late, in any: they are posted side by side."""
     late = {row["batch"] for row in rows if row["batch"]}
-    return [(row["version"], row["rerating"], row["month"]) for row in rows if not row["batch"]], late
+    kept = [(row["version"], row["rerating"], row["month"]) for row in rows if not row["batch"]]
+    return [each for each in kept if any(each)], late
 
 
 async def books(pipeline: Pipeline) -> dict[str, Any]:
@@ -208,7 +213,9 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     ]  # fmt: skip
     await push(pipeline, usage(0, 300))
     await push(pipeline, [*usage(300, 200, **april), event("beta-north", "large", quantity="2100")])
-    pipeline.json("close", MARCH)
+    march = [each["number"] for each in pipeline.json("close", MARCH)]
+    before_it = pipeline.json("invoice", "credit", march[0], "--line", "1", "--reason", "Before the backup")["number"]
+    pipeline.json("invoice", "dispute", march[1], "--line", "2", "--reason", "Not ours")
     await push(pipeline, usage(600, 60))
     await pipeline.stop("invoicing")
     await pipeline.push("beta-north", usage(700, 60, **april))
@@ -224,16 +231,21 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     for number in (0, 1):  # whichever comes first again, the second closes the circle
         await push(pipeline, [correction(f"round-{number}", f"round-{1 - number}", "5", **april)])
     await push(pipeline, [correction("c-late", "large", "2000"), event("beta-north", "kept", quantity="3", **april)])
+    pipeline.json(
+        "invoice", "settle-dispute", "1", "--accepted", "--credit", "--borne-by", "supplier", "--note", "Right"
+    )
     fixed = tmp_path / "fixed.toml"
     fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
     pipeline.json("rerate", "--month", MARCH, "--contract", str(fixed), "--post")
     pipeline.json("close", APRIL)
+    pipeline.json("invoice", "reissue", march[2], "--reason", "Wrong address")
     await push(pipeline, [
         correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),
         *usage(1000, 90, **may),
     ])  # fmt: skip
     pipeline.json("rerate", "--month", APRIL, "--contract", str(fixed), "--post")
     apply(pipeline, tmp_path, contract.replace('budget = "200"', 'budget = "150"'))
+    pipeline.json("invoice", "reissue", before_it, "--reason", "It was right after all")
     await push(pipeline, [*usage(1100, 60, **may), *usage(1200, 20, pool="EP")])
     await pipeline.through()
     assert await pipeline.audit() == []
@@ -248,12 +260,12 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     assert "run `plafond recover`" in pipeline.log("rating")
     killed_on_its_way(pipeline)
     recovered = pipeline.json("recover", "--kafka", pipeline.kafka)
-    assert 0 < len(recovered["decisions"]) < 3, "the first of three was repeated by the run that was killed"
+    assert 0 < len(recovered["decisions"]) < 6, "the first of six was repeated by the run that was killed"
     assert pipeline.json("recover", "--kafka", pipeline.kafka)["decisions"] == []
     await pipeline.start()
     await pipeline.through()
     await same_books(pipeline, before)
-    for row in before["invoices"]:
+    for row in [*before["invoices"], *before["credit notes"], *before["reissues"]]:
         assert pipeline.json("explain", row["number"], "--line", "1"), "the books say how each line came about"
     pipeline.json("close", MAY)
     assert await pipeline.audit() == []

@@ -26,6 +26,9 @@ BREAKS = {
     "postings = charges": "delete from invoicing.charged where subject = 'EP'",
     "postings sum to zero": "update invoicing.posting set amount = amount + 1 where side = 'award'",
     "invoices + open = postings": "update invoicing.invoice_line set amount = amount + 0.01 where line = 1",
+    "credit notes = what they take back": "update invoicing.credit_note set total = total - 0.01",
+    "credits = postings": "update invoicing.posting set side = 'award' where side = 'coordinator'",
+    "disputes are about lines that there are": "update invoicing.dispute_step set line = 99",
     "ceilings = postings: contract, award, institution": "update invoicing.spent set amount = 0 where level = 'contract'",
     "ceilings = postings: lots": "update invoicing.spent set amount = amount - 1 where level = 'lot'",
     "each threshold reached has its alert": "delete from invoicing.alert where level = 'institution'",
@@ -63,6 +66,21 @@ ALSO = {
     ),
     "a fee that was not charged": ("each fee is on its charges", "delete from rating.charge where is_fee"),
     "an invoice number missing": ("invoices + open = postings", "update invoicing.series set last = last + 1"),
+    "a line that is credited twice": (
+        "credit notes = what they take back",
+        (
+            "insert into invoicing.credit_note_line "
+            "select number, 2, corrects, 99, invoice, invoice_line from invoicing.credit_note_line"
+        ),
+    ),
+    "a credit that was not posted": (
+        "credits = postings",
+        "delete from invoicing.posting where entry in (select entry from invoicing.entry where document is not null)",
+    ),
+    "a credit note that nobody decided on": (
+        "every decision is entered",
+        "delete from decisions.decision where document is not null",
+    ),
     "an invoice that says less": ("invoices + open = postings", "update invoicing.invoice set exact = exact - 1"),
 }
 CASES = list(BREAKS.items()) + list(ALSO.values())
@@ -86,7 +104,10 @@ async def books(pipeline: Pipeline) -> AsyncIterator[Pipeline]:
     )
     await pipeline.push("beta-north", [event("beta-north", "fee", quantity="9", time="2016-04-03T10:00:00Z")])
     await pipeline.through()
-    await pipeline.close("2016-03")
+    [issued] = await pipeline.close("2016-03")
+    words = (issued.number, "--line", str(len(issued.statement.lines)), "--reason", "Not ours")
+    pipeline.command("invoice", "dispute", *words)
+    pipeline.command("invoice", "credit", *words)
     assert await pipeline.audit() == []  # waits until the close is published
     await pipeline.stop()
     yield pipeline
