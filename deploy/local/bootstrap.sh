@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars, and the official
-# rules that the tests check e-invoices with.
+# Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars, and what the tests
+# check e-invoices and PDF/A with.
 # Says what it does, one line a step; does nothing and says nothing when all is there. Safe to run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,6 +8,7 @@ cd "$(dirname "$0")/../.."
 uv_version=0.13.9
 kafka=.cache/kafka-4.3.1
 rules=.cache/invoice-rules-2026.5
+pdfa=.cache/verapdf-1.28.2
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 packages_updated=
@@ -30,6 +31,7 @@ main() {
     command -v "$java" >/dev/null || java_runtime
     jars "Kafka's jars" deploy/local/kafka/pom.xml "$kafka"
     jars "the rules of e-invoices" deploy/local/rules/pom.xml "$rules"
+    jars "veraPDF" deploy/local/pdfa/pom.xml "$pdfa"
 }
 
 python_packages() {

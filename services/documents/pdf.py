@@ -1,12 +1,13 @@
-"""A document as a PDF that a person reads: one page that sums up, then the lines.
+"""A document as a PDF that a person reads: one page that sums up, then the lines. PDF/A-3, to be kept for good.
 
 Law: the same document gives the same bytes: no clock, no font of the machine. Every text goes to the template as data,
 so nothing that a contract names is ever read as markup. Quantities and prices are rounded for reading, amounts are not.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import typst
 
 from services.contract.money import ONE, ZERO, add, opposite, quotient, total
 from services.contract.parties import Party, TaxCategory
+from services.documents.cii import cii
+from services.documents.factur_x import with_factur_x
 from services.documents.model import Document, DocumentKind, DocumentLine, Spent
 from services.documents.texts import exemption
 from services.documents.words import (
@@ -33,19 +36,44 @@ from services.documents.words import (
 LINES_MAX = 500
 """Lines of more than this are not printed: nobody reads them, and a large month would take minutes."""
 _TEMPLATE = Path(__file__).with_name("invoice.typ")
+_NOT_DISPLAYED = re.compile(r'the text `"(.+)"` could not be displayed')
+_BOX = "□"
+_without_glyph: set[str] = set()
+"""What is known not to be in Typst's fonts, of which there is one set: it is found out once in a process."""
 
 
 def as_pdf(document: Document) -> bytes:
-    """Print a document."""
+    """Print a document, with the e-invoice of the same document in it (Factur-X, which is ZUGFeRD as well)."""
+    texts, e_invoice = json.dumps(_data(document), ensure_ascii=False), cii(document).decode()
+    while True:
+        for each in sorted(_without_glyph, key=len, reverse=True):
+            texts = texts.replace(each, _BOX)
+        try:
+            return with_factur_x(_printed(texts, e_invoice, document.issued))
+        except typst.TypstError as error:
+            _without_glyph.add(_missing(error))
+
+
+def _printed(texts: str, e_invoice: str, issued: date) -> bytes:
+    """Run the template; raises TypstError where the fonts lack a character, which PDF/A forbids."""
     made: bytes | None = typst.compile(
         _TEMPLATE,
-        sys_inputs={"data": json.dumps(_data(document))},
+        sys_inputs={"data": texts, "e_invoice": e_invoice},
         ignore_system_fonts=True,
-        timestamp=datetime.combine(document.issued, time(), UTC),
+        timestamp=datetime.combine(issued, time(), UTC),
+        pdf_standards=["a-3b"],
         pdf_tags=False,
     )
     assert made is not None, "one output without a path is returned"
     return made
+
+
+def _missing(error: typst.TypstError) -> str:
+    """Return the text that no font has; anything else that is wrong is raised again."""
+    found = _NOT_DISPLAYED.search(str(error))
+    if found is None:
+        raise error
+    return re.sub(r"\\u\{([0-9a-f]+)\}", lambda code: chr(int(code[1], 16)), found[1])
 
 
 def _data(document: Document) -> dict[str, Any]:

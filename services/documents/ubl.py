@@ -1,34 +1,25 @@
 """A document as UBL 2.1: an invoice or credit note by EN 16931 and Peppol BIS Billing 3.0.
 
-Law: the same document gives the same bytes, and these pass the official rules. What a contract names is printable
-text, so nothing needs more than XML's escapes. Numbers in comments (BT-…, BG-…) are EN 16931's.
+Law: the same document gives the same bytes, and these pass the official rules. Numbers in comments (BT-…, BG-…) are
+EN 16931's.
 """
 
 import io
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import chain
-from typing import NewType
-from xml.sax.saxutils import escape, quoteattr
 
 from services.contract.money import ONE, plain
 from services.contract.parties import Identifier, Party, Tax, TaxCategory
+from services.documents.en16931 import CREDIT_TRANSFER, EXEMPTION_CODES, attributes, type_code
+from services.documents.markup import Element, given, group, text
 from services.documents.model import Document, DocumentKind, DocumentLine
 from services.documents.texts import exemption, note, payment_terms
 
 CUSTOMIZATION = "urn:cen.eu:en16931:2017#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0"
 PROFILE = "urn:fdc:peppol.eu:2017:poacc:billing:01:1.0"
-INVOICE, CREDIT_NOTE, CREDIT_TRANSFER = "380", "381", "30"
-EXEMPTION_CODES = {
-    TaxCategory.EXEMPT: "VATEX-EU-151-1AA",
-    TaxCategory.REVERSE_CHARGE: "VATEX-EU-AE",
-    TaxCategory.OUTSIDE: "VATEX-EU-O",
-}
 _UBL = "urn:oasis:names:specification:ubl:schema:xsd:"
 _PREFIXES = f' xmlns:cac="{_UBL}CommonAggregateComponents-2" xmlns:cbc="{_UBL}CommonBasicComponents-2"'
-
-Element = NewType("Element", str)
-"""An element, as it is written."""
 
 
 def ubl(document: Document) -> bytes:
@@ -51,10 +42,7 @@ def _head(document: Document) -> Iterator[Element]:
     yield _text("IssueDate", document.issued.isoformat())  # BT-2
     if document.due:
         yield _text("DueDate", document.due.isoformat())  # BT-9
-    if is_invoice:
-        yield _text("InvoiceTypeCode", INVOICE)  # BT-3
-    else:
-        yield _text("CreditNoteTypeCode", CREDIT_NOTE)
+    yield _text("InvoiceTypeCode" if is_invoice else "CreditNoteTypeCode", type_code(document))  # BT-3
     yield _text("Note", note(document))  # BT-22
     yield _text("DocumentCurrencyCode", document.currency)  # BT-5
     if buyer.accounting_cost:
@@ -141,28 +129,10 @@ def _line(document: Document, line: DocumentLine) -> Element:
             _group("SellersItemIdentification", _text("ID", line.item)),  # BT-155
             _category("ClassifiedTaxCategory", document.tax),
             *(_group("AdditionalItemProperty", _text("Name", name), _text("Value", value))
-              for name, value in _properties(line)),
+              for name, value in attributes(line)),
         ),
         _group("Price", *price),
     )  # fmt: skip
-
-
-def _properties(line: DocumentLine) -> Iterator[tuple[str, str]]:
-    """Yield what accounts want to tell lines apart by (BG-32), none of them empty."""
-    yield "What", line.what
-    yield "Award", line.award
-    yield "Supplier", line.supplier
-    if line.department:
-        yield "Department", line.department
-        yield "Department name", line.department_name
-    if line.pool is not None:
-        yield "Pool", line.pool.name
-        yield "Allocation key", " ".join(filter(None, (line.pool.key, line.pool.weight)))
-    if line.month:
-        yield "Month of use", line.month
-    yield "Prices of", line.tariff
-    yield "Metered quantity", plain(line.quantity)
-    yield "Unit", line.unit
 
 
 def _category(name: str, tax: Tax, reason: str = "") -> Element:
@@ -187,13 +157,12 @@ def _identifier(name: str, identifier: Identifier) -> Element:
 
 
 def _given(name: str, value: str) -> list[Element]:
-    return [_text(name, value)] if value else []
+    return given(f"cbc:{name}", value)
 
 
 def _text(name: str, value: str, attribute: str = "", its_value: str = "") -> Element:
-    with_attribute = f" {attribute}={quoteattr(its_value)}" if attribute else ""
-    return Element(f"<cbc:{name}{with_attribute}>{escape(value)}</cbc:{name}>")
+    return text(f"cbc:{name}", value, attribute, its_value)
 
 
 def _group(name: str, *parts: Element) -> Element:
-    return Element(f"<cac:{name}>{''.join(parts)}</cac:{name}>")
+    return group(f"cac:{name}", *parts)

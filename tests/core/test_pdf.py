@@ -4,17 +4,22 @@ import io
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pypdf
 import pytest
+from facturx import get_xml_from_pdf
 
 from services.contract.model import Contract
 from services.contract.parties import Language
+from services.documents.cii import cii
 from services.documents.model import Document, Preceding
 from services.documents.pdf import LINES_MAX, as_pdf
 from tests.documents import line, made, renamed, small
+from tests.pdfa import against_pdfa
 
 D = Decimal
+EVERY_SCRIPT = ("Ελληνικά Български 漢字 한국어 العربية עברית हिन्दी ไทย 🏛️ \u200f\u00ad " * 12)[:500]
 MONTH = [line("1234567.5", "12345.678", pool="mail"), line("-3", "-0.18", month="2016-02")]
 
 
@@ -93,8 +98,29 @@ def test_names_are_never_markup():
 
 
 def test_every_script_is_printed_without_an_error():
-    name = ("Ελληνικά Български 漢字 한국어 العربية עברית हिन्दी ไทย 🏛️ " * 12)[:500]
-    assert "Ελληνικά Български" in " ".join(pages(made(MONTH, renamed(small(), name))))
+    assert "Ελληνικά Български" in " ".join(pages(made(MONTH, renamed(small(), EVERY_SCRIPT))))
+
+
+def test_it_is_pdf_a_3_with_the_e_invoice_in_it(tmp_path: Path):
+    documents = [
+        made(MONTH),
+        made([line("-100", "-6")]),
+        made(MONTH, renamed(small(), EVERY_SCRIPT)),
+        *(made(MONTH, reading(language)) for language in Language),
+    ]
+    files = [tmp_path / f"{number}.pdf" for number in range(len(documents))]
+    for file, document in zip(files, documents, strict=True):
+        file.write_bytes(as_pdf(document))
+    broken = tmp_path / "broken.pdf"
+    broken.write_bytes(files[0].read_bytes().replace(b"pdfaid:part>3<", b"pdfaid:part>4<"))
+    *found, of_broken = against_pdfa([*files, broken])
+    assert found == [[]] * len(documents)
+    assert of_broken, "what is wrong would be found"
+    for file, document in zip(files, documents, strict=True):
+        name, xml = get_xml_from_pdf(file.read_bytes(), check_xsd=True, check_schematron=False)
+        assert (name, xml) == ("factur-x.xml", cii(document))
+        metadata = pypdf.PdfReader(file).root_object["/Metadata"].get_object().get_data()
+        assert b"<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in metadata
 
 
 def test_more_lines_than_anybody_reads_are_elsewhere():
