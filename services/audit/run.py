@@ -67,7 +67,10 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
 
 
 async def in_database(connection: Connection, began: datetime) -> list[Finding]:
-    """Check what the database can tell by itself, in the caller's transaction; what is younger than `began` may be under way."""
+    """Check what the database can tell by itself, in the caller's transaction.
+
+    What is younger than `began` may still be under way.
+    """
     findings = []
     for identity, statement in IDENTITIES.items():
         rows = await connection.fetch(statement, *([began] if "$1" in statement else []))

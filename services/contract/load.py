@@ -120,6 +120,7 @@ def _read(document: Section) -> Contract:
         minimums=read_minimums(document, known, items, institutions, life),
         prepaid=read_prepaid(document, known, items, institutions, life),
         coordinator=read_coordinator(document),
+        closes_itself=head.flag("closes_itself"),
     )
     head.done()
     document.done()

@@ -159,7 +159,8 @@ class Contract:
     of other items one unit of an item can be made up. `rerated` has the contracts under which months were priced again,
     by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
     beyond single prices. `closed_pools` has the pools as they were when months were closed, by month. `coordinator` is
-    who charges the institutions, where the file says so.
+    who charges the institutions, where the file says so. A contract that `closes_itself` has its months closed without
+    anyone once their grace is over.
     """
 
     code: str
@@ -188,6 +189,7 @@ class Contract:
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
     closed_pools: Mapping[str, Mapping[str, Pool]] = field(default_factory=dict)
+    closes_itself: bool = False
 
     @property
     def starts(self) -> date:

@@ -18,6 +18,7 @@ from services.contract.money import total
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued
 from services.documents.model import Preceding
+from services.documents.parked import park
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
 from services.invoicing.read import invoices_of
@@ -87,6 +88,7 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
         results = sorted(_export(books.names, _tasks(books), out), key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
+        await park(connection, month, {(each.number, each.institution): each.problems for each in results})
         return Exported(books.names.closed, tuple(books.invoices), tuple(results), tuple(suppliers))
     finally:
         await connection.execute(_NEXT_ONE)

@@ -58,7 +58,7 @@ def document_of(whole: Decimal) -> Document:
 
 
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
-    """Close a month and return its invoices.
+    """Close a month and return its invoices; the checklist before it is asked by `services/closing`.
 
     Raises CloseError when the month is not over, came before the contract, is closed already, follows one that is still
     open, when more usage was taken back than there was, or while something on the invoices has no rate of its month.
@@ -70,17 +70,25 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         return invoices
 
 
+async def refusals(connection: Connection, stored: StoredContract, month: str) -> list[str]:
+    """Return why a month can't be closed at present, whoever wants it."""
+    found = []
+    for refuse in (_refuse_early, _refuse_closed, _refuse_earlier_open, _refuse_wrong_usage, _refuse_missing_rates):
+        try:
+            await refuse(connection, stored.contract, month)
+        except CloseError as error:
+            found.append(str(error))
+    return found
+
+
 async def settle_and_close(
     connection: Connection, stored: StoredContract, month: str, at: datetime | None = None, by: str | None = None
 ) -> list[Invoice]:
     """Close a month in the caller's transaction, now or as it was once closed; raises CloseError as `close_month`."""
     await connection.execute(sql.TAKE_MONTHS)
     await connection.execute(sql.ENTER_MONTHS, [month])
-    if await connection.fetchval(sql.CLOSED_AT, month) is not None:
-        raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
-    await _refuse_earlier(connection, stored.contract, month)
-    _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
-    _refuse_provisional(await provisional(connection, stored.contract, month))
+    for refuse in (_refuse_closed, _refuse_earlier_open, _refuse_wrong_usage, _refuse_missing_rates):
+        await refuse(connection, stored.contract, month)
     moved = await true_ups(connection, stored.contract, month)
     if moved:
         entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
@@ -93,6 +101,23 @@ async def settle_and_close(
     return invoices
 
 
+async def _refuse_early(_connection: Connection, contract: Contract, month: str) -> None:
+    _refuse_wrong_time(contract, month, datetime.now(UTC))
+
+
+async def _refuse_closed(connection: Connection, _contract: Contract, month: str) -> None:
+    if await connection.fetchval(sql.CLOSED_AT, month) is not None:
+        raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
+
+
+async def _refuse_wrong_usage(connection: Connection, _contract: Contract, month: str) -> None:
+    _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
+
+
+async def _refuse_missing_rates(connection: Connection, contract: Contract, month: str) -> None:
+    _refuse_provisional(await provisional(connection, contract, month))
+
+
 def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
     if month < month_of(contract.starts):
         raise CloseError(f"{month} was before the contract, which starts on {contract.starts}")
@@ -101,7 +126,7 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
         raise CloseError(f"{month} is not over before {over.isoformat()}")
 
 
-async def _refuse_earlier(connection: Connection, contract: Contract, month: str) -> None:
+async def _refuse_earlier_open(connection: Connection, contract: Contract, month: str) -> None:
     """Refuse to close a month before another that has something to invoice, be it only what was promised."""
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
     closed = await closed_months(connection)

@@ -208,7 +208,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     ]  # fmt: skip
     await push(pipeline, usage(0, 300))
     await push(pipeline, [*usage(300, 200, **april), event("beta-north", "large", quantity="2100")])
-    pipeline.json("close", MARCH)
+    pipeline.json("close", MARCH, "--override", "tested")
     await push(pipeline, usage(600, 60))
     await pipeline.stop("invoicing")
     await pipeline.push("beta-north", usage(700, 60, **april))
@@ -227,7 +227,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     fixed = tmp_path / "fixed.toml"
     fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
     pipeline.json("rerate", "--month", MARCH, "--contract", str(fixed), "--post")
-    pipeline.json("close", APRIL)
+    pipeline.json("close", APRIL, "--override", "tested")
     await push(pipeline, [
         correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),
         *usage(1000, 90, **may),
@@ -255,7 +255,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     await same_books(pipeline, before)
     for row in before["invoices"]:
         assert pipeline.json("explain", row["number"], "--line", "1"), "the books say how each line came about"
-    pipeline.json("close", MAY)
+    pipeline.json("close", MAY, "--override", "tested")
     assert await pipeline.audit() == []
 
 
@@ -350,7 +350,7 @@ async def test_no_decision_comes_to_something_else(
     dumped = dump(server, tmp_path)
     apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 3"))
     await push(pipeline, usage(4000, 30, time="2016-06-03T10:00:00Z"))
-    pipeline.json("close", "2016-06")
+    pipeline.json("close", "2016-06", "--override", "tested")
     assert await pipeline.audit() == []
     before = await books(pipeline)
     await pipeline.stop()
