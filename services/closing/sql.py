@@ -18,8 +18,8 @@ select provider, max(time) as last from rating.usage join rating.use using (use_
 where usage.month = $1 group by provider
 """
 
-# Of one place a rejection may be recorded twice. What was taken since under the same id, or sent through again, is dealt
-# with.
+# Of one place a rejection may be recorded twice. What was taken since under the same id, or sent through again, is no
+# longer there to be resolved.
 UNRESOLVED = """
 select provider, reason, count(distinct (topic, partition, "offset")) as events, min(received_at) as first
 from ingest.rejection
