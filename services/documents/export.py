@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 from services import contract_store
 from services.contract.model import Contract
@@ -85,7 +87,7 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
     await connection.execute(_ONE_AT_A_TIME)
     try:
         books = await _read(connection, month)
-        results = sorted(_export(books.names, _tasks(books), out), key=lambda each: each.number)
+        results = sorted(export_side_by_side(books.names, _tasks(books), out), key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
         await park(connection, month, {(each.number, each.institution): each.problems for each in results})
@@ -110,7 +112,7 @@ async def _read(connection: Connection, month: str) -> _Books:
     for each in {first.version for forms in recorded.values() for first in forms.values()} - parties.keys():
         parties[each] = await contract_store.load_version(connection, each)
     invoices = await invoices_of(connection, month)
-    days = await _issued(connection, contract, month)
+    days = await issued_until(connection, contract, month)
     return _Books(month, version, newest.version, Names(contract, parties), invoices, days, recorded)
 
 
@@ -140,7 +142,7 @@ def _tasks(books: _Books) -> list[Task]:
     return tasks
 
 
-async def _issued(connection: Connection, contract: Contract, month: str) -> dict[str, dict[str, Preceding]]:
+async def issued_until(connection: Connection, contract: Contract, month: str) -> dict[str, dict[str, Preceding]]:
     """Return all invoices up to a month, by institution and month."""
     found: dict[str, dict[str, Preceding]] = {}
     for row in await connection.fetch(_ISSUED, month):
@@ -149,7 +151,7 @@ async def _issued(connection: Connection, contract: Contract, month: str) -> dic
     return found
 
 
-def _export(names: Names, tasks: Sequence[Task], out: Path) -> Iterator[Result]:
+def export_side_by_side(names: Names, tasks: Sequence[Task], out: Path) -> Iterator[Result]:
     """Export invoices: a large month side by side, the largest invoices first, so that none is waited for alone."""
     sizes = [len(each.issued.statement.lines) for each in tasks]
     if sum(sizes) < SIDE_BY_SIDE_LINES:
@@ -165,8 +167,18 @@ _names: list[Names] = []
 
 
 def _begin(names: Names) -> None:
-    """Keep in a process of the pool what all its invoices need."""
+    """Keep in a process of the pool what all its invoices need, and end it with the process that began it.
+
+    One that was killed leaves its pool waiting for work for ever.
+    """
     _names[:] = [names]
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess | None) -> None:
+    assert parent is not None, "it was begun by another process"
+    parent.join()
+    os._exit(1)
 
 
 def _export_here(out: Path, task: Task) -> Result:
