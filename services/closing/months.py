@@ -71,13 +71,8 @@ def _promised(contract: Contract, now: datetime) -> set[str]:
 
 
 async def due_months(connection: Connection, stored: StoredContract) -> list[str]:
-    """Return the months that are not closed and whose grace is over, in their order."""
+    """Return the months that are not closed and whose grace is over, in their order: of usage, or of what is promised."""
     now = datetime.now(UTC)
     rows = {row["month"]: row["closed_at"] for row in await connection.fetch(sql.MONTHS)}
     every = sorted({*rows, *_promised(stored.contract, now)})
-    return [
-        month
-        for month in every
-        if stands(stored.contract, month, rows.get(month), now).stage is Stage.DUE
-        and (month in rows or await preview(connection, stored.contract, month))
-    ]
+    return [each for each in every if stands(stored.contract, each, rows.get(each), now).stage is Stage.DUE]

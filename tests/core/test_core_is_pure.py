@@ -14,6 +14,7 @@ CONTRACT = [
 DECISIONS = [
     "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter",
     "services.invoicing.settle", "services.invoicing.ceilings", "services.invoicing.statement", "services.documents.make",
+    "services.closing.anomalies", "services.closing.model", "services.closing.stages",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]
 _PROGRAM = """
