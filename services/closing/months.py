@@ -71,7 +71,7 @@ def _promised(contract: Contract, now: datetime) -> set[str]:
 
 
 async def due_months(connection: Connection, stored: StoredContract) -> list[str]:
-    """Return the months that are not closed and whose grace is over, of usage or of what is promised, in their order."""
+    """Return the months, of usage or promises, that are not closed and whose grace is over, in their order."""
     now = datetime.now(UTC)
     rows = {row["month"]: row["closed_at"] for row in await connection.fetch(sql.MONTHS)}
     every = sorted({*rows, *_promised(stored.contract, now)})
