@@ -21,7 +21,7 @@ from services.invoicing.committed import owes_without_usage
 from services.invoicing.ledger import post
 from services.invoicing.provisional import provisional
 from services.invoicing.statement import Line, Statement
-from services.invoicing.true_ups import closed_months, preview, true_ups
+from services.invoicing.true_ups import closed_months, posted_and, true_ups
 from services.postgres import Connection
 
 BELOW_ZERO_SHOWN = 10
@@ -93,7 +93,7 @@ async def settle_and_close(
     if moved:
         entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
         await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
-    made = await preview(connection, stored.contract, month)
+    made = await posted_and(connection, stored.contract, month, {})
     if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
         raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
     invoices = await _number(connection, stored, made, at)

@@ -30,8 +30,15 @@ NO_OTHERS: Used = {}
 
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
     """Return the statements of an invoice month as they would be if it were closed now."""
+    return await posted_and(connection, contract, month, await true_ups(connection, contract, month))
+
+
+async def posted_and(
+    connection: Connection, contract: Contract, month: str, moves: Mapping[PostingKey, Share]
+) -> list[Statement]:
+    """Return the statements of what is posted on an invoice month, moved so."""
     shares = {posting_key(row): share_of(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
-    for key, moved in (await true_ups(connection, contract, month)).items():
+    for key, moved in moves.items():
         shares[key] = plus(shares.get(key, NOTHING), moved)
     return statements(contract, month, shares, await converted(connection, contract, shares))
 
