@@ -1,7 +1,7 @@
 """The checklist of a month: all that is asked before it is closed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -34,20 +34,32 @@ PROVIDER_CHECKS: tuple[OfProviders, ...] = (providers.silent,)
 
 async def checklist(connection: Connection, stored: StoredContract, month: str) -> list[Item]:
     """Ask all that is to be asked of a month before it is closed; nothing is changed."""
+    items = await of_books(connection, stored, month)
+    if await connection.fetchval("select closed_at from invoicing.month where month = $1", month):
+        return items
+    made = await preview(connection, stored.contract, month)
+    return items + await of_statements(connection, stored.contract, month, made)
+
+
+async def of_books(connection: Connection, stored: StoredContract, month: str) -> list[Item]:
+    """Ask what needs no statement of the month."""
     contract = stored.contract
     items = [
         Item(Check.REFUSAL, month, each, "that put right: it can't be overridden", Weight.REFUSED)
         for each in await refusals(connection, stored, month)
     ]
-    if items and await connection.fetchval("select closed_at from invoicing.month where month = $1", month):
-        return items
     items += _grace(contract, month, datetime.now(UTC))
     for check in PROVIDER_CHECKS:
         items += await check(connection, contract, month)
     items += await providers.rejections(connection)
-    made = await preview(connection, contract, month)
-    items += await _anomalies(connection, month, made)
-    items += await _audit(connection)
+    return items + await _audit(connection)
+
+
+async def of_statements(
+    connection: Connection, contract: Contract, month: str, made: Sequence[Statement]
+) -> list[Item]:
+    """Ask what is to be asked of a month's statements."""
+    items = await _anomalies(connection, month, made)
     return items + _documents(contract, month, [each.institution for each in made])
 
 
@@ -58,7 +70,7 @@ def _grace(contract: Contract, month: str, now: datetime) -> list[Item]:
     return [Item(Check.GRACE, month, "late usage may still come", f"a close from {over.date()} on")]
 
 
-async def _anomalies(connection: Connection, month: str, made: list[Statement]) -> list[Item]:
+async def _anomalies(connection: Connection, month: str, made: Sequence[Statement]) -> list[Item]:
     """Tell which institution's and which award's month is far from the one before."""
     before = month_of(first_day(month) - timedelta(days=1))
     invoiced = await connection.fetch(sql.INVOICED, before)

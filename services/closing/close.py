@@ -9,13 +9,14 @@ from datetime import timedelta
 import msgspec
 
 from services.closing import sql
-from services.closing.checklist import as_data, checklist
+from services.closing.checklist import as_data, of_books, of_statements
 from services.closing.model import Item, holding
 from services.contract.months import first_day, next_month
 from services.contract_store import StoredContract
 from services.documents.lacking import lacking
 from services.documents.parked import park
 from services.invoicing.close import CloseError, Invoice, close_month, refusals
+from services.invoicing.true_ups import preview
 from services.postgres import Connection
 
 
@@ -39,11 +40,17 @@ async def close_checked(
     """
     if refused := await refusals(connection, stored, month):
         raise CloseError(refused[0])
-    held = holding(await checklist(connection, stored, month))
+    held = holding(await of_books(connection, stored, month))
     if held and override is None:
-        raise NotCleanError(month, held)
+        made = await preview(connection, stored.contract, month)
+        raise NotCleanError(month, held + holding(await of_statements(connection, stored.contract, month, made)))
     async with connection.transaction():
         invoices = await close_month(connection, stored, month)
+        # Asked of the statements as they are issued, so that they are reckoned once; if they hold it, nothing has been.
+        made = [each.statement for each in invoices]
+        held += holding(await of_statements(connection, stored.contract, month, made))
+        if held and override is None:
+            raise NotCleanError(month, held)
         if held:
             await connection.execute(sql.KEEP_OVERRIDE, month, override, _kept(held))
         await park(connection, month, _lacking(stored, month, invoices))

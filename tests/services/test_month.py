@@ -197,3 +197,15 @@ async def test_a_contract_closes_its_months_itself_once_with_several_workers(pip
             await pool.close()
     assert len(await pipeline.fetch("select from decisions.decision where month = '2016-06'")) == 1
     assert await pipeline.audit() == []
+
+
+async def test_what_holds_a_close_when_its_invoices_are_there_leaves_nothing_of_it(pipeline: Pipeline):
+    july = {"time": "2016-07-29T10:00:00Z"}
+    await pipeline.push("alpha", [event("alpha", "july", subject="EP", quantity="5000", **july)])
+    await pipeline.through()
+    before = await pipeline.fetch("select * from invoicing.series")
+    refused = pipeline.command("close", "2016-07", status=1)
+    assert "anomaly: institution EP" in " ".join(refused.split())
+    assert not await pipeline.fetch("select from invoicing.month where month = '2016-07' and closed_at is not null")
+    assert await pipeline.fetch("select * from invoicing.series") == before
+    assert await pipeline.audit() == []
