@@ -1,7 +1,7 @@
 """The audit: wait until what was under way is through, then check every identity in one snapshot."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -62,23 +62,25 @@ async def audit(connection: Connection, kafka: str, wait_seconds: float) -> list
             findings = [Finding("everything that came in is through", tuple(behind))]
             findings.append(Finding("raw = accepted + rejected, by offset", await _raw(connection, offsets)))
             findings.append(Finding("the topic has every decision", await _decisions(connection, kafka)))
-            for identity, statement in IDENTITIES.items():
-                rows = await connection.fetch(statement, *([began] if "$1" in statement else []))
-                findings.append(Finding(identity, tuple(row[0] for row in rows)))
-            stored = await contract_store.newest(connection)
-            if stored is not None:
-                findings.append(
-                    Finding("each meter = price of its quantity", await _meters(connection, stored.contract))
-                )
-                findings.append(Finding("each fee is on its charges", await _fees(connection, stored.contract)))
-                findings.append(
-                    Finding("usage is priced under the tariff in force", await _tariffs(connection, stored.contract))
-                )
-                findings.append(Finding("ceilings = postings: lots", await _lots(connection, stored.contract)))
-                findings.append(
-                    Finding("each threshold reached has its alert", await _alerts(connection, stored.contract))
-                )
+            findings += await in_database(connection, began)
         return findings
+
+
+async def in_database(connection: Connection, began: datetime) -> list[Finding]:
+    """Check what the database can tell by itself, in the caller's transaction.
+
+    What is younger than `began` may still be under way.
+    """
+    findings = []
+    for identity, statement in IDENTITIES.items():
+        rows = await connection.fetch(statement, *([began] if "$1" in statement else []))
+        findings.append(Finding(identity, tuple(row[0] for row in rows)))
+    stored = await contract_store.newest(connection)
+    if stored is None:
+        return findings
+    for identity, check in _OF_CONTRACT.items():
+        findings.append(Finding(identity, await check(connection, stored.contract)))
+    return findings
 
 
 async def wait_until_through(offsets: Offsets, seconds: float) -> list[str]:
@@ -274,3 +276,12 @@ async def _alerts(connection: Connection, contract: Contract) -> tuple[str, ...]
             if (key, threshold, agreed[key]) not in raised
         ]
     return tuple(breaches)
+
+
+_OF_CONTRACT: Mapping[str, Callable[[Connection, Contract], Awaitable[tuple[str, ...]]]] = {
+    "each meter = price of its quantity": _meters,
+    "each fee is on its charges": _fees,
+    "usage is priced under the tariff in force": _tariffs,
+    "ceilings = postings: lots": _lots,
+    "each threshold reached has its alert": _alerts,
+}

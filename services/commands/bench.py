@@ -9,6 +9,7 @@ import typer
 from aiokafka.errors import KafkaError
 
 from services.bench.booked import NotBookedError
+from services.bench.closing import Closing, run_closing
 from services.bench.repricing import Repricing, run_repricing
 from services.bench.run import Figures, machine, run_bench
 from services.commands.stack import empty, stages
@@ -33,6 +34,9 @@ def bench_command(
     repricing: Annotated[
         int, typer.Option(min=0, help="Instead: price a month of so many stored events again.", metavar="EVENTS")
     ] = 0,
+    closing: Annotated[
+        int, typer.Option(min=0, help="Instead: close and export a month of so many statement lines.", metavar="LINES")
+    ] = 0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures to this file as well.", metavar="FILE")
     ] = None,
@@ -46,16 +50,19 @@ def bench_command(
     minutes on two cores. After each flow everything that was sent must be in the books; exit status 1: it was not.
 
     Examples: `plafond bench`, `plafond bench --events 200000 --json bench.json`,
-    `plafond bench --stored 50000000`, `plafond bench --repricing 30000000`
+    `plafond bench --stored 50000000`, `plafond bench --repricing 30000000`,
+    `plafond bench --closing 200000`
     """
     if json_file is not None:
         require_writable(json_file)
     empty(folder)
-    figures: Figures | Repricing
+    figures: Figures | Repricing | Closing
     try:
         with stages() as stage:
             if repricing:
                 figures = run_repricing(folder, repricing, stage)
+            elif closing:
+                figures = run_closing(folder, closing, stage)
             else:
                 figures = run_bench(folder, events, stored, seconds, stage)
     except NotBookedError as error:
@@ -65,10 +72,12 @@ def bench_command(
     empty(folder)
     if isinstance(figures, Repricing):
         _print_repricing(figures)
+    elif isinstance(figures, Closing):
+        _print_closing(figures)
     else:
         _print(figures)
     if json_file is not None:
-        data = asdict(figures) if isinstance(figures, Repricing) else _json(figures, stored)
+        data = _json(figures, stored) if isinstance(figures, Figures) else asdict(figures)
         write_json(json_file, {"machine": machine(), **data})
 
 
@@ -79,6 +88,19 @@ def _print_repricing(figures: Repricing) -> None:
         _row("from its events, seconds", f"{figures.from_events:.1f}", "< 300", figures.from_events < 300),
     ]
     show(rows, _COLUMNS, title=f"\nA month of {figures.events:,} events and {figures.charges:,} charges, priced again")
+
+
+def _print_closing(figures: Closing) -> None:
+    console.print(machine(), highlight=False, soft_wrap=True)
+    both = figures.close + figures.export
+    rows = [
+        _row("checklist and close, seconds", f"{figures.close:.1f}"),
+        _row("all documents, seconds", f"{figures.export:.1f}"),
+        _row("both, seconds", f"{both:.1f}", "< 60", both < 60),
+        _row("all documents again, seconds", f"{figures.again:.1f}"),
+    ]
+    title = f"\nA month of {figures.lines:,} lines for {figures.institutions} institutions, {figures.files} files"
+    show(rows, _COLUMNS, title=title)
 
 
 def _json(figures: Figures, stored: int) -> dict[str, Any]:

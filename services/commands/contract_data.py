@@ -52,6 +52,7 @@ def as_data(contract: Contract) -> dict[str, Any]:
         "grace_days": contract.grace_days,
         "late_days": contract.late_days,
         "invoices": {"series": contract.series, "credit_series": contract.credit_series},
+        "closes_itself": contract.closes_itself,
         "phases": [
             {"name": each.name, "starts": each.starts, "ends": each.ends - timedelta(days=1)}
             for each in contract.phases
@@ -106,7 +107,7 @@ def print_contract(contract: Contract, version: int | None) -> None:
     console.print(
         f"ceiling {euros(contract.ceiling)} {contract.currency}; alerts at "
         f"{', '.join(f'{each} %' for each in contract.thresholds) or 'no threshold'}; months in {contract.zone.key}, "
-        f"closed {contract.grace_days} days after their end"
+        f"{'closed by itself' if contract.closes_itself else 'to be closed'} {contract.grace_days} days after their end"
         + ("" if contract.late_days is None else f", late usage taken for {contract.late_days} days"),
         highlight=False,
     )

@@ -1,30 +1,28 @@
 """plafond invoices: the documents of a closed month."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.commands.servers import DatabaseOption, on_database
+from services.commands.month import refuse_no_month
+from services.commands.servers import DatabaseOption, on_contract, on_database
 from services.contract.money import total
-from services.contract.months import first_day
+from services.contract_store import StoredContract
 from services.documents.export import Exported, ExportError, export_month
 from services.documents.files import UnwritableError
+from services.documents.pro_forma import export_pro_forma
 from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
 from services.postgres import Connection
 
-app = typer.Typer(help="Write the documents of a closed month.", no_args_is_help=True, rich_markup_mode="markdown")
+app = typer.Typer(help="Write the documents of a month.", no_args_is_help=True, rich_markup_mode="markdown")
 
 COLUMNS = [
     Column("number", "number", whole=True), Column("document", "document", whole=True),
     Column("institution", "institution", whole=True), Column("name", "name", cut=True),
     Column("lines", "lines", right=True), Column("total", "total", right=True), Column("state", "", whole=True),
 ]  # fmt: skip
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `export` a command of its own while it is the only one."""
 
 
 @app.command("export")
@@ -43,10 +41,7 @@ def export_command(
 
     Example: `plafond invoices export --month 2016-03 --out invoices`
     """
-    try:
-        first_day(month)
-    except ValueError as error:
-        fail(str(error), 2)
+    refuse_no_month(month)
 
     async def work(connection: Connection) -> Exported:
         return await export_month(connection, month, out)
@@ -65,16 +60,50 @@ def export_command(
         raise typer.Exit(1)
 
 
+@app.command("preview")
+def preview_command(
+    month: Annotated[str, typer.Option(help="The month, like 2016-03; it must not be closed.")],
+    out: Annotated[Path, typer.Option(help="The folder to write into.")],
+    database_url: DatabaseOption,
+    as_json: JsonOption = False,
+) -> None:
+    """Write what every invoice of an open month would be if it were closed now: pro forma, without a number.
+
+    Into `OUT/<institution>/pro-forma-<month>` as .pdf, .csv, .xlsx and .json; there is no e-invoice, which could be
+    booked by mistake. Nothing is kept. An institution whose invoice would lack something is named, and the exit status
+    is 1.
+
+    Example: `plafond invoices preview --month 2016-03 --out preview`
+    """
+    refuse_no_month(month)
+
+    async def work(connection: Connection, stored: StoredContract) -> Exported:
+        return await export_pro_forma(connection, stored, month, datetime.now(UTC), out)
+
+    try:
+        exported = on_contract(database_url, work)
+    except ExportError as error:
+        fail(str(error))
+    except UnwritableError as error:
+        fail(str(error), 2)
+    if as_json:
+        print_json(exported_data(exported, out))
+    else:
+        _show(exported, month, out)
+    if exported.left_out:
+        raise typer.Exit(1)
+
+
 def exported_data(exported: Exported, out: Path) -> dict[str, Any]:
     """Return what an export came to as plain data."""
-    documents = {each.number: each.document.value for each in exported.invoices}
+    documents = {each.statement.institution: each.document.value for each in exported.invoices}
     return {
         "out": str(out),
         "files": exported.files,
         "invoices": [
             {
                 "number": each.number,
-                "document": documents[each.number],
+                "document": documents[each.institution],
                 "institution": each.institution,
                 "sha256": {form: digest.hex() for form, digest in each.made.items()},
                 "problems": each.problems,

@@ -1,24 +1,23 @@
-"""plafond close, statement, ceilings, alerts: what finance and the coordinator ask for."""
+"""plafond statement, ceilings, alerts: what finance and the coordinator ask for."""
 
 import json
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 from services.commands.month_range import refuse_outside
 from services.commands.rates_missing import warn_of_rates
-from services.commands.servers import DatabaseOption, on_database
+from services.commands.servers import DatabaseOption, on_contract, on_database
 from services.commands.since_closed import show_since
 from services.contract.charges import ProvisionalRate
 from services.contract.model import Contract
 from services.contract.money import plain, round_half_up, subtract, total
 from services.contract.months import first_day
-from services.contract_store import StoredContract, newest
+from services.contract_store import StoredContract
 from services.invoicing.ceilings import Standing
-from services.invoicing.close import CloseError, Invoice, close_month
+from services.invoicing.close import Invoice
 from services.invoicing.documents import ceiling_row, due, line_row, statement_csv, statement_json
 from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.provisional import provisional
@@ -27,7 +26,6 @@ from services.invoicing.statement import Line
 from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
 from services.postgres import Connection
 
-T = TypeVar("T")
 QUANTITY_DIGITS_SHOWN = 3
 """Decimals of a quantity in a table; CSV and JSON have all of them."""
 
@@ -52,23 +50,6 @@ CEILING_COLUMNS = [
 ]  # fmt: skip
 
 
-def close_command(month: MonthArgument, database_url: DatabaseOption, as_json: JsonOption = False) -> None:
-    """Close a month: settle what is provisional, number the invoices, and let nothing change any more.
-
-    Example: `plafond close 2016-03`
-    """
-    _check(month)
-
-    async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Invoice]]:
-        return stored.contract, await close_month(connection, stored, month)
-
-    try:
-        contract, invoices = _with_contract(database_url, work)
-    except CloseError as error:
-        fail(str(error))
-    show_totals(contract, invoices, title=f"Invoices of {month}", as_json=as_json)
-
-
 def statement_command(
     month: MonthArgument,
     database_url: DatabaseOption,
@@ -83,7 +64,7 @@ def statement_command(
     Examples: `plafond statement 2016-03` for all totals, `plafond statement 2016-03 --institution EP` for the lines,
     `plafond statement 2016-03 --out statements` for CSV and JSON files.
     """
-    _check(month)
+    refuse_no_month(month)
 
     async def work(
         connection: Connection, stored: StoredContract
@@ -95,7 +76,7 @@ def statement_command(
             return stored.contract, invoices, await issued_since(connection, month), []
         return stored.contract, invoices, [], await provisional(connection, stored.contract, month)
 
-    contract, invoices, since, rates = _with_contract(database_url, work)
+    contract, invoices, since, rates = on_contract(database_url, work)
     warn_of_rates(rates)
     if institution is not None:
         if institution not in contract.institutions:
@@ -120,7 +101,7 @@ def ceilings_command(database_url: DatabaseOption, as_json: JsonOption = False) 
     async def work(connection: Connection, stored: StoredContract) -> tuple[Contract, list[Standing]]:
         return stored.contract, await ceilings_of(connection, stored.contract)
 
-    contract, found = _with_contract(database_url, work)
+    contract, found = on_contract(database_url, work)
     show_ceilings(contract, found, as_json=as_json)
 
 
@@ -148,9 +129,9 @@ def alerts_command(database_url: DatabaseOption, as_json: JsonOption = False) ->
     show(rows, columns, title="Alerts", as_json=as_json)
 
 
-def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_json: bool) -> None:
-    """Print each institution's total."""
-    rows = [
+def totals_data(contract: Contract, invoices: list[Invoice], *, as_json: bool = True) -> list[dict[str, Any]]:
+    """Return each institution's total, for machines or for people."""
+    return [
         {
             "number": each.number,
             "document": each.document,
@@ -163,6 +144,11 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
         }
         for each in invoices
     ]
+
+
+def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_json: bool) -> None:
+    """Print each institution's total."""
+    rows = totals_data(contract, invoices, as_json=as_json)
     columns = TOTAL_COLUMNS if any(row["number"] for row in rows) else TOTAL_COLUMNS[2:]
     show(rows, columns, title=title, as_json=as_json)
     if not as_json:
@@ -271,17 +257,8 @@ def _state(invoices: list[Invoice]) -> str:
     return "closed" if any(each.number for each in invoices) else "as they stand"
 
 
-def _with_contract(url: str, work: Callable[[Connection, StoredContract], Awaitable[T]]) -> T:
-    async def session(connection: Connection) -> T:
-        stored = await newest(connection)
-        if stored is None:
-            fail("no contract is applied yet: run `plafond contract apply FILE`")
-        return await work(connection, stored)
-
-    return on_database(url, session)
-
-
-def _check(month: str) -> None:
+def refuse_no_month(month: str) -> None:
+    """End the command where a month is not written as one."""
     try:
         first_day(month)
     except ValueError as error:

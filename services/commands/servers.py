@@ -8,6 +8,7 @@ import asyncpg
 import typer
 from aiokafka.errors import KafkaError
 
+from services.contract_store import StoredContract, newest
 from services.decisions.enter import RecoveringError
 from services.output import fail
 from services.postgres import AddressError, Connection, SchemaError, check_schema, connect
@@ -38,6 +39,18 @@ def on_database(url: str, work: Callable[[Connection], Awaitable[T]]) -> T:
             await connection.close()
 
     return run(session())
+
+
+def on_contract(url: str, work: Callable[[Connection, StoredContract], Awaitable[T]]) -> T:
+    """Run work on a database as `on_database`, with the newest contract; where none is applied, the command ends."""
+
+    async def session(connection: Connection) -> T:
+        stored = await newest(connection)
+        if stored is None:
+            fail("no contract is applied yet: run `plafond contract apply FILE`")
+        return await work(connection, stored)
+
+    return on_database(url, session)
 
 
 def run(work: Awaitable[T]) -> T:

@@ -17,7 +17,7 @@ from services.decisions.topic import LostError
 from services.kafka import ensure_topics, topics
 from services.output import JsonOption, console, fail, print_json
 from services.postgres import AddressError, Connection, SchemaError, connect, migrate
-from services.settings import from_environment
+from services.settings import Settings, from_environment
 
 logger = structlog.get_logger()
 PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
@@ -39,13 +39,23 @@ def run_service(service: ServiceArgument) -> None:
     except (SchemaError, ValueError) as error:
         fail(str(error), 2)
     logs.configure(service)
+    _run_to_the_end(_main(service, settings))
+
+
+def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
+    """Return what runs a service; each loads only what it needs."""
     if service == "ingest":
-        from services.ingest.run import run as main  # noqa: PLC0415 each service loads only what it needs
-    elif service == "rating":
-        from services.rating.run import run as main  # noqa: PLC0415
-    else:
-        from services.invoicing.run import run as main  # noqa: PLC0415
-    _run_to_the_end(main(settings))
+        from services.ingest.run import run as ingest  # noqa: PLC0415
+
+        return ingest(settings)
+    if service == "rating":
+        from services.rating.run import run as rating  # noqa: PLC0415
+
+        return rating(settings)
+    from services.closing.run import SECONDS, close_what_is_due  # noqa: PLC0415
+    from services.invoicing.run import run as invoicing  # noqa: PLC0415
+
+    return invoicing(settings, close_what_is_due, SECONDS)
 
 
 def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:

@@ -124,6 +124,7 @@ def _read(document: Section) -> Contract:
         coordinator=read_coordinator(document),
         series=series,
         credit_series=credit_series,
+        closes_itself=head.flag("closes_itself"),
     )
     head.done()
     document.done()

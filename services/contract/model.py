@@ -160,7 +160,8 @@ class Contract:
     by award and month, and `rerating` the number of the last time. `minimums` and `prepaid` are what was promised
     beyond single prices. `closed_pools` has the pools as they were when months were closed, by month. `coordinator` is
     who charges the institutions, where the file says so. The numbers of invoices begin with `series`, those of credit
-    notes with `credit_series`.
+    notes with `credit_series`. A contract that `closes_itself` has its months closed without anyone once their grace is
+    over.
     """
 
     code: str
@@ -191,6 +192,7 @@ class Contract:
     rerated: Mapping[tuple[str, str], "Contract"] = field(default_factory=dict)
     rerating: int = 0
     closed_pools: Mapping[str, Mapping[str, Pool]] = field(default_factory=dict)
+    closes_itself: bool = False
 
     @property
     def starts(self) -> date:

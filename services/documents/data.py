@@ -35,7 +35,7 @@ def as_csv(document: Document) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
-    head = (document.number, document.kind.value, document.institution, document.month)
+    head = (document.number, document.called, document.institution, document.month)
     tail = (" ".join(each.number for each in document.preceding), document.reason)
     for line in document.lines:
         writer.writerow((*head, *_texts(document, line), plain(line.exact), document.currency, *tail))
@@ -47,7 +47,7 @@ def as_json(document: Document) -> bytes:
     totals = document.totals
     data = {
         "number": document.number,
-        "document": document.kind.value,
+        "document": document.called,
         "contract": document.contract,
         "contract_name": document.contract_name,
         "institution": document.institution,

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 from services import contract_store
 from services.contract.model import Contract
@@ -22,6 +24,7 @@ from services.documents.files import Names, Recorded, Result, Task, compare, exp
 from services.documents.make import Issued, origins
 from services.documents.model import Preceding
 from services.documents.month_files import write_month
+from services.documents.parked import park
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
 from services.invoicing.credits import BorneBy
@@ -122,9 +125,10 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
     await connection.execute(_ONE_AT_A_TIME)
     try:
         books = await _read(connection, month)
-        results = sorted(_export(books.names, _tasks(books), out), key=lambda each: each.number)
+        results = sorted(export_side_by_side(books.names, _tasks(books), out), key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
+        await park(connection, month, {(each.number, each.institution): each.problems for each in results})
         whole = _write_month(books, results, out)
         every = sorted([*books.invoices, *(each.invoice for each in books.since)], key=lambda each: each.number)
         return Exported(books.names.closed, tuple(every), tuple(results), tuple(suppliers), whole)
@@ -151,7 +155,7 @@ async def _read(connection: Connection, month: str) -> _Books:
     for each in used - parties.keys():
         parties[each] = await contract_store.load_version(connection, each)
     invoices = await invoices_of(connection, month)
-    days = await _issued(connection, contract, month, closed["closed_at"])
+    days = await issued_until(connection, contract, month, closed["closed_at"])
     rows = await connection.fetch(_CREDITED, closed["closed_at"])
     return _Books(
         month, version, newest.version, Names(contract, parties), invoices, since, days,
@@ -213,22 +217,22 @@ def _versions(books: _Books, number: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys((books.version, books.newest)))
 
 
-async def _issued(
-    connection: Connection, contract: Contract, month: str, closed_at: datetime
+async def issued_until(
+    connection: Connection, contract: Contract, month: str, until: datetime
 ) -> dict[str, dict[str, Preceding]]:
     """Return all invoices up to a month, by institution and month; of those issued anew by then, the last number."""
     found: dict[str, dict[str, Preceding]] = {}
     for row in await connection.fetch(_ISSUED, month):
         day = row["issued_at"].astimezone(contract.zone).date()
         found.setdefault(row["institution"], {})[row["month"]] = Preceding(row["number"], day, row["total"])
-    for row in await connection.fetch(_ANEW, month, closed_at):
+    for row in await connection.fetch(_ANEW, month, until):
         day = row["issued_at"].astimezone(contract.zone).date()
         mine = found[row["institution"]]
         mine[row["month"]] = Preceding(row["number"], day, mine[row["month"]].total)
     return found
 
 
-def _export(names: Names, tasks: Sequence[Task], out: Path) -> Iterator[Result]:
+def export_side_by_side(names: Names, tasks: Sequence[Task], out: Path) -> Iterator[Result]:
     """Export invoices: a large month side by side, the largest invoices first, so that none is waited for alone."""
     sizes = [len(each.issued.statement.lines) for each in tasks]
     if sum(sizes) < SIDE_BY_SIDE_LINES:
@@ -244,8 +248,18 @@ _names: list[Names] = []
 
 
 def _begin(names: Names) -> None:
-    """Keep in a process of the pool what all its invoices need."""
+    """Keep in a process of the pool what all its invoices need, and end it with the process that began it.
+
+    One that was killed leaves its pool waiting for work for ever.
+    """
     _names[:] = [names]
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess | None) -> None:
+    assert parent is not None, "it was begun by another process"
+    parent.join()
+    os._exit(1)
 
 
 def _export_here(out: Path, task: Task) -> Result:

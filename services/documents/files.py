@@ -32,6 +32,8 @@ FORMS: Mapping[str, Callable[[Document], bytes]] = {
     INVOICE_DETAIL: invoice_detail,
 }
 """How a document is written, by the ending of the file's name."""
+PRO_FORMA_FORMS = {form: FORMS[form] for form in ("pdf", "csv", "xlsx", "json")}
+"""How one is written that was not issued: never as what programs would book."""
 
 
 class UnwritableError(Exception):
@@ -78,16 +80,18 @@ class Result:
 def export_invoice(names: Names, task: Task, out: Path) -> Result:
     """Write an invoice's files into its institution's folder; raises UnwritableError where one can't be written."""
     number, institution = task.issued.number, task.issued.statement.institution
+    name = number or f"pro-forma-{task.issued.statement.month}"
     problems: list[str] = []
     for version in task.versions:
         made = document(names.closed, names.parties[version], task.issued)
         if isinstance(made, Document):
-            texts = {form: write(made) for form, write in FORMS.items()}
+            forms = FORMS if number else PRO_FORMA_FORMS
+            texts = {form: write(made) for form, write in forms.items()}
             found, differing = compare(number, texts, task.recorded)
             if differing:
                 return Result(number, institution, version, {}, tuple(differing))
             for form, text in texts.items():
-                write_whole(out / institution / f"{number}.{form}", text)
+                write_whole(out / institution / f"{name}.{form}", text)
             return Result(number, institution, version, found)
         problems = [str(each) for each in made]
     return Result(number, institution, task.versions[-1], {}, tuple(problems))

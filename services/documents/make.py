@@ -130,7 +130,9 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
         period_starts=starts,
         period_ends=ends,
         issued=issued.day,
-        due=issued.day + timedelta(days=seller.payment_days) if kind is DocumentKind.INVOICE else None,
+        due=issued.day + timedelta(days=seller.payment_days)
+        if issued.number and kind is DocumentKind.INVOICE
+        else None,
         currency=contract.currency,
         seller=seller,
         buyer=buyer,

@@ -18,6 +18,8 @@ from services.contract.money import HUNDREDTH, ZERO, add, multiply, round_half_u
 from services.contract.parties import Buyer, Coordinator, Tax
 from services.documents.quote import Quote
 
+PRO_FORMA = "pro forma"
+"""What a document is called that was not issued."""
 NET_DIGITS_MAX = 2
 """The decimals that EN 16931 allows an amount."""
 
@@ -117,7 +119,9 @@ class Totals:
 
 @dataclass(frozen=True)
 class Document:
-    """A numbered document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
+    """A document of an institution's month, whose last day is `period_ends`; a credit note is never `due`.
+
+    One without a number is pro forma: what would be issued if the month were closed now.
 
     `preceding` are the invoices of the months that it adjusts, `last` is that of the month before; `months` are what it
     and those before it came to, below zero where that was credited. What corrects another document has that among
@@ -148,6 +152,11 @@ class Document:
     reason: str = ""
     replaces: bool = False
     left: Decimal | None = None
+
+    @property
+    def called(self) -> str:
+        """What it is called: without a number it is not issued, and says so."""
+        return self.kind.value if self.number else PRO_FORMA
 
     @cached_property
     def totals(self) -> Totals:

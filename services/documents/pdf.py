@@ -46,13 +46,18 @@ _without_glyph: set[str] = set()
 
 
 def as_pdf(document: Document) -> bytes:
-    """Print a document, with the e-invoice of the same document in it (Factur-X, which is ZUGFeRD as well)."""
-    texts, e_invoice = json.dumps(_data(document), ensure_ascii=False), cii(document).decode()
+    """Print a document, with the e-invoice of the same document in it (Factur-X, which is ZUGFeRD as well).
+
+    One that was not issued has none, so no program takes it for an invoice.
+    """
+    texts = json.dumps(_data(document), ensure_ascii=False)
+    e_invoice = cii(document).decode() if document.number else ""
     while True:
         for each in sorted(_without_glyph, key=len, reverse=True):
             texts = texts.replace(each, _BOX)
         try:
-            return with_factur_x(_printed(texts, e_invoice, document.issued))
+            printed = _printed(texts, e_invoice, document.issued)
+            return with_factur_x(printed) if e_invoice else printed
         except typst.TypstError as error:
             _without_glyph.add(_missing(error))
 
@@ -88,7 +93,8 @@ def _data(document: Document) -> dict[str, Any]:
     return {
         "language": language.value,
         "words": words,
-        "title": title(document.kind, language),
+        "title": title(document.kind, language, is_issued=bool(document.number)),
+        "is_pro_forma": not document.number,
         "number": document.number,
         "seller": _party(document.seller.party, has_vat_id=has_vat_id),
         "buyer": _party(document.buyer.party, has_vat_id=has_vat_id),
@@ -170,14 +176,15 @@ def _party(party: Party, *, has_vat_id: bool) -> dict[str, Any]:
 def _facts(document: Document) -> Iterable[tuple[str, str]]:
     language, buyer = document.buyer.language, document.buyer
     words = WORDS[language]
-    yield words["issued"], day(document.issued, language)
+    is_invoice = document.kind is DocumentKind.INVOICE
+    yield words["issued"] if document.number else words["as_of"], day(document.issued, language)
     yield words["period"], month(document.month, language)
     yield words["framework"], document.contract
     yield words["buyer_reference"], buyer.buyer_reference
     yield words["order_reference"], buyer.order_reference
     yield words["accounting_cost"], buyer.accounting_cost
     yield words["corrects" if document.reason else "adjusts"], ", ".join(each.number for each in document.preceding)
-    yield words["account"], document.seller.iban if document.kind is DocumentKind.INVOICE else ""
+    yield words["account"], document.seller.iban if document.number and is_invoice else ""
 
 
 def _shares(document: Document, name: Callable[[DocumentLine], str]) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def as_xlsx(document: Document) -> bytes:
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"constant_memory": True, "strings_to_formulas": False}) as book:
         created = datetime.combine(document.issued, time(), UTC).replace(tzinfo=None)
-        title = f"{document.kind.value.capitalize()} {document.number}"
+        title = f"{document.called.capitalize()} {document.number}".rstrip()
         book.set_properties({"title": title, "author": document.seller.party.legal_name, "created": created})
         formats: Formats = {sort: book.add_format({"num_format": form}) for sort, form in _NUMBER_FORMATS.items()}
         formats[Sort.TEXT] = book.add_format()
@@ -63,7 +63,7 @@ def _all_fit(document: Document) -> bool:
 def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact: bool) -> None:
     seller, buyer, totals = document.seller.party, document.buyer.party, document.totals
     head: list[tuple[str, Value]] = [
-        (document.kind.value.capitalize(), document.number),
+        (document.called.capitalize(), document.number or "not issued"),
         ("Subject", note(document)),
         ("Month", document.month),
         ("Issued", document.issued),

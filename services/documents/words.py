@@ -17,6 +17,7 @@ QUANTITY_DIGITS, PRICE_DIGITS = 3, 6
 MILLION = 1_000_000
 
 _ENGLISH = {
+    "pro forma": "not an invoice", "as_of": "As of",
     "invoice": "Invoice", "credit note": "Credit note", "from": "From", "to": "To", "vat_id": "VAT id",
     "issued": "Issued", "period": "Period", "framework": "Framework contract", "buyer_reference": "Your reference",
     "order_reference": "Your order", "accounting_cost": "Accounting cost", "adjusts": "Adjusts", "account": "Account",
@@ -33,6 +34,7 @@ _ENGLISH = {
     "weights": "fixed weights", "equal": "equal parts", "proportional": "in proportion to direct use",
 }  # fmt: skip
 _FRENCH = {
+    "pro forma": "ceci n'est pas une facture", "as_of": "État au",
     "invoice": "Facture", "credit note": "Note de crédit", "from": "De", "to": "À", "vat_id": "N° TVA",
     "issued": "Émise le", "period": "Période", "framework": "Contrat-cadre", "buyer_reference": "Votre référence",
     "order_reference": "Votre commande", "accounting_cost": "Imputation comptable", "adjusts": "Rectifie",
@@ -50,6 +52,7 @@ _FRENCH = {
     "weights": "pondération fixe", "equal": "parts égales", "proportional": "au prorata de l'usage direct",
 }  # fmt: skip
 _GERMAN = {
+    "pro forma": "keine Rechnung", "as_of": "Stand vom",
     "invoice": "Rechnung", "credit note": "Gutschrift", "from": "Von", "to": "An", "vat_id": "USt-IdNr.",
     "issued": "Ausgestellt am", "period": "Zeitraum", "framework": "Rahmenvertrag", "buyer_reference": "Ihr Zeichen",
     "order_reference": "Ihre Bestellung", "accounting_cost": "Kontierung", "adjusts": "Berichtigt", "account": "Konto",
@@ -125,9 +128,9 @@ def percent(part: Decimal, language: Language) -> str:
     return format_percent(round_half_up(part, 3), "#,##0.0 %", locale=LOCALES[language])
 
 
-def title(kind: DocumentKind, language: Language) -> str:
+def title(kind: DocumentKind, language: Language, *, is_issued: bool = True) -> str:
     """Return what a document is called."""
-    return WORDS[language][kind.value]
+    return WORDS[language][kind.value] if is_issued else f"PRO FORMA – {WORDS[language]['pro forma']}"
 
 
 def _number(number: Decimal, language: Language) -> str:

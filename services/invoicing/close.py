@@ -24,7 +24,7 @@ from services.invoicing.numbering import numbers, series_of
 from services.invoicing.provisional import provisional
 from services.invoicing.settle import Share
 from services.invoicing.statement import Line, Statement
-from services.invoicing.true_ups import closed_months, preview, true_ups
+from services.invoicing.true_ups import closed_months, posted_and, true_ups
 from services.postgres import Connection
 
 BELOW_ZERO_SHOWN = 10
@@ -67,7 +67,7 @@ def document_of(whole: Decimal) -> Document:
 
 
 async def close_month(connection: Connection, stored: StoredContract, month: str) -> list[Invoice]:
-    """Close a month and return its invoices.
+    """Close a month and return its invoices; the checklist before it is asked by `services/closing`.
 
     Raises CloseError when the month is not over, came before the contract, is closed already, follows one that is still
     open, when more usage was taken back than there was, or while something on the invoices has no rate of its month.
@@ -79,22 +79,30 @@ async def close_month(connection: Connection, stored: StoredContract, month: str
         return invoices
 
 
+async def refusals(connection: Connection, stored: StoredContract, month: str) -> list[str]:
+    """Return why a month can't be closed at present, whoever wants it."""
+    found = []
+    for refuse in (_refuse_early, _refuse_closed, _refuse_earlier_open, _refuse_wrong_usage, _refuse_missing_rates):
+        try:
+            await refuse(connection, stored.contract, month)
+        except CloseError as error:
+            found.append(str(error))
+    return found
+
+
 async def settle_and_close(
     connection: Connection, stored: StoredContract, month: str, at: datetime | None = None, by: str | None = None
 ) -> list[Invoice]:
     """Close a month in the caller's transaction, now or as it was once closed; raises CloseError as `close_month`."""
     await connection.execute(sql.TAKE_MONTHS)
     await connection.execute(sql.ENTER_MONTHS, [month])
-    if await connection.fetchval(sql.CLOSED_AT, month) is not None:
-        raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
-    await _refuse_earlier(connection, stored.contract, month)
-    _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
-    _refuse_provisional(await provisional(connection, stored.contract, month))
+    for refuse in (_refuse_closed, _refuse_earlier_open, _refuse_wrong_usage, _refuse_missing_rates):
+        await refuse(connection, stored.contract, month)
     moved = await true_ups(connection, stored.contract, month)
     if moved:
         entry = await connection.fetchval(sql.ENTER_ENTRY, "true_up", None, month)
         await post(connection, stored.contract, entry, moved, {key.month: month for key in moved})
-    made = await preview(connection, stored.contract, month)
+    made = await posted_and(connection, stored.contract, month, {})
     if not made and month > month_of(stored.contract.ends - timedelta(days=1)):
         raise CloseError(f"{month} is after the contract, and nothing came late that would be on its invoices")
     await _set_off(connection, stored.contract, month)
@@ -110,6 +118,23 @@ async def _set_off(connection: Connection, contract: Contract, month: str) -> No
         await post_credits(connection, contract, (EntryKind.SET_OFF, None, month, borne_by), month, moved)
 
 
+async def _refuse_early(_connection: Connection, contract: Contract, month: str) -> None:
+    _refuse_wrong_time(contract, month, datetime.now(UTC))
+
+
+async def _refuse_closed(connection: Connection, _contract: Contract, month: str) -> None:
+    if await connection.fetchval(sql.CLOSED_AT, month) is not None:
+        raise CloseError(f"{month} is closed already; what came later goes on the next open invoice")
+
+
+async def _refuse_wrong_usage(connection: Connection, _contract: Contract, month: str) -> None:
+    _refuse_below_zero(await connection.fetch(sql.BELOW_ZERO, month))
+
+
+async def _refuse_missing_rates(connection: Connection, contract: Contract, month: str) -> None:
+    _refuse_provisional(await provisional(connection, contract, month))
+
+
 def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
     if month < month_of(contract.starts):
         raise CloseError(f"{month} was before the contract, which starts on {contract.starts}")
@@ -118,7 +143,7 @@ def _refuse_wrong_time(contract: Contract, month: str, now: datetime) -> None:
         raise CloseError(f"{month} is not over before {over.isoformat()}")
 
 
-async def _refuse_earlier(connection: Connection, contract: Contract, month: str) -> None:
+async def _refuse_earlier_open(connection: Connection, contract: Contract, month: str) -> None:
     """Refuse to close a month before another that has something to invoice, be it only what was promised."""
     used = {row["month"] for row in await connection.fetch(sql.EARLIER_OPEN, month)}
     closed = await closed_months(connection)

@@ -1,5 +1,6 @@
 """How the invoicing service starts."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import asyncpg
@@ -34,8 +35,11 @@ SETTLE_SECONDS = 3600.0
 LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was last closed, in Unix time.")
 
 
-async def run(settings: Settings) -> None:
-    """Post until told to stop."""
+Close = Callable[[asyncpg.Pool], Awaitable[None]]
+
+
+async def run(settings: Settings, close: Close, close_seconds: float) -> None:
+    """Post until told to stop; `close` is called every so many seconds to close the months that are due."""
     await wait_until_ready(settings.database_url)
     pool = await open_pool(settings.database_url, "plafond-invoicing", size=2 * AT_A_TIME)
     sender = Sender(settings.kafka, "invoicing")
@@ -63,7 +67,8 @@ async def run(settings: Settings) -> None:
         async with Probes(settings.host, settings.port, checks):
             lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, CHARGES.__eq__, attention)
             settling = forever(SETTLE_SECONDS, partial(settle_open_months, pool))
-            await run_together(run_app(app), forever(1, follow), settling, lag)
+            closing = forever(close_seconds, partial(close, pool))
+            await run_together(run_app(app), forever(1, follow), settling, closing, lag)
     finally:
         await sender.stop()
         await pool.close()

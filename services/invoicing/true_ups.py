@@ -31,11 +31,17 @@ NO_OTHERS: Used = {}
 
 async def preview(connection: Connection, contract: Contract, month: str) -> list[Statement]:
     """Return the statements of an invoice month as they would be if it were closed now."""
+    return await posted_and(connection, contract, month, await true_ups(connection, contract, month))
+
+
+async def posted_and(
+    connection: Connection, contract: Contract, month: str, moves: Mapping[PostingKey, Share]
+) -> list[Statement]:
+    """Return the statements of what is posted on an invoice month, moved so."""
     shares = {posting_key(row): share_of(row) for row in await connection.fetch(sql.POSTED_ON_INVOICE, month)}
-    moved = await true_ups(connection, contract, month)
-    for key, share in moved.items():
-        shares[key] = plus(shares.get(key, NOTHING), share)
-    for each in (await sets_off(connection, month, moved)).values():
+    for key, moved in moves.items():
+        shares[key] = plus(shares.get(key, NOTHING), moved)
+    for each in (await sets_off(connection, month, moves)).values():
         for key, amount in each.items():
             shares[key] = plus(shares.get(key, NOTHING), Share(ZERO, amount))
     return statements(contract, month, shares, await converted(connection, contract, shares))

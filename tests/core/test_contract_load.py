@@ -276,7 +276,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str]] = {
     ),
     "misspelt key": (
         "grace_days = 5", "grace_day = 5", "contract.grace_day", "an unknown key",
-        "one of alert_thresholds, ceiling, code, currency, grace_days, late_days, name, time_zone",
+        "one of alert_thresholds, ceiling, closes_itself, code, currency, grace_days, late_days, name, time_zone",
     ),
     "missing key": (
         'unit = "GiB"', "", "items[traffic].unit", "nothing", "a text of 1 to 32 printable characters",

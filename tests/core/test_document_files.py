@@ -3,6 +3,10 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
+import time
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -166,9 +170,9 @@ def test_other_bytes_than_were_exported_first_are_not_written(tmp_path: Path):
 def test_a_large_month_is_exported_side_by_side_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names, task = _task()
     more = replace(task, issued=issued([line("1", "0.06", institution="EC")] * 2, "EC"))
-    alone = list(export._export(names, [task, more], tmp_path / "alone"))
+    alone = list(export.export_side_by_side(names, [task, more], tmp_path / "alone"))
     monkeypatch.setattr(export, "SIDE_BY_SIDE_LINES", 3)
-    together = list(export._export(names, [task, more], tmp_path / "together"))
+    together = list(export.export_side_by_side(names, [task, more], tmp_path / "together"))
     assert together == alone[::-1], "the largest first"
     assert _files(tmp_path / "together") == _files(tmp_path / "alone")
 
@@ -181,3 +185,47 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path):
     (tmp_path / "EP").write_text("a file")
     with pytest.raises(UnwritableError, match=r"EP/SMALL-2016-000007.xml: can't be written: File exists"):
         export_invoice(*_task(), tmp_path)
+
+
+_EXPORTING = """
+import sys, time
+from pathlib import Path
+from services.documents import export
+from services.documents.files import Names, Task
+from tests.documents import issued, line, small
+if __name__ == "__main__":
+    export.SIDE_BY_SIDE_LINES = 0
+    task = Task(issued([line("1", "1")]), (1,), {})
+    for _ in export.export_side_by_side(Names(small(), {1: small()}), [task, task], Path(sys.argv[1])):
+        print("one is written", flush=True)
+        time.sleep(60)
+"""
+
+
+def test_an_export_that_is_killed_leaves_no_process_behind(tmp_path: Path):
+    script = tmp_path / "exporting.py"
+    script.write_text(_EXPORTING, "utf-8")
+    root = Path(__file__).parents[2]
+    exporting = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        text=True,
+    )
+    assert exporting.stdout is not None
+    assert exporting.stdout.readline() == "one is written\n"
+    mine = [int(each) for each in Path(f"/proc/{exporting.pid}/task/{exporting.pid}/children").read_text().split()]
+    exporting.kill()
+    exporting.wait()
+    assert len(mine) > 1, "the pool's processes, and the one that watches over what they share"
+    until = time.monotonic() + 20
+    while left := [each for each in mine if _runs(each)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

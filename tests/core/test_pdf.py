@@ -155,3 +155,20 @@ def test_more_lines_than_anybody_reads_are_elsewhere():
 def test_amounts_of_15_digits():
     summary, _ = pages(made([line("1", "987654321098765.43")], reading(Language.ENGLISH)))
     assert "1,195,061,728,529,506.17 EUR" in summary
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (Language.ENGLISH, "PRO FORMA – not an invoice"), (Language.FRENCH, "PRO FORMA – ceci n'est pas une facture"),
+        (Language.GERMAN, "PRO FORMA – keine Rechnung"),
+    ],
+)  # fmt: skip
+def test_what_was_not_issued_says_so_and_has_no_e_invoice_in_it(language: Language, said: str):
+    document = made([line("1", "2.5")])
+    document = replace(document, number="", due=None, buyer=replace(document.buyer, language=language))
+    printed = pages(document)
+    assert said in printed[0].replace("’", "'")
+    assert all("PRO FORMA" in page for page in printed)
+    assert b"factur-x" not in as_pdf(document)
+    assert document.seller.iban not in printed[0]

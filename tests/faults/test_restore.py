@@ -213,7 +213,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     ]  # fmt: skip
     await push(pipeline, usage(0, 300))
     await push(pipeline, [*usage(300, 200, **april), event("beta-north", "large", quantity="2100")])
-    march = [each["number"] for each in pipeline.json("close", MARCH)]
+    march = [each["number"] for each in pipeline.json("close", MARCH, "--override", "tested")]
     before_it = pipeline.json("invoice", "credit", march[0], "--line", "1", "--reason", "Before the backup")["number"]
     pipeline.json("invoice", "dispute", march[1], "--line", "2", "--reason", "Not ours")
     await push(pipeline, usage(600, 60))
@@ -237,7 +237,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     fixed = tmp_path / "fixed.toml"
     fixed.write_text(contract.replace('price = "0.06"', 'price = "0.03"'), "utf-8")
     pipeline.json("rerate", "--month", MARCH, "--contract", str(fixed), "--post")
-    pipeline.json("close", APRIL)
+    pipeline.json("close", APRIL, "--override", "tested")
     pipeline.json("invoice", "reissue", march[2], "--reason", "Wrong address")
     await push(pipeline, [
         correction("c-after", "kept", "50", subject="EDA", **april), *usage(700, 90, pool="EP", **april), *usage(900, 60, pool="EP"),
@@ -267,7 +267,7 @@ async def test_a_dump_and_all_that_was_decided_since_end_in_the_same_ledger(
     await same_books(pipeline, before)
     for row in [*before["invoices"], *before["credit notes"], *before["reissues"]]:
         assert pipeline.json("explain", row["number"], "--line", "1"), "the books say how each line came about"
-    pipeline.json("close", MAY)
+    pipeline.json("close", MAY, "--override", "tested")
     assert await pipeline.audit() == []
 
 
@@ -362,7 +362,7 @@ async def test_no_decision_comes_to_something_else(
     dumped = dump(server, tmp_path)
     apply(pipeline, tmp_path, contract.replace("grace_days = ", "grace_days = 3"))
     await push(pipeline, usage(4000, 30, time="2016-06-03T10:00:00Z"))
-    pipeline.json("close", "2016-06")
+    pipeline.json("close", "2016-06", "--override", "tested")
     assert await pipeline.audit() == []
     before = await books(pipeline)
     await pipeline.stop()

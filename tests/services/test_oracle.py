@@ -36,7 +36,7 @@ async def test_stream_and_files_come_to_the_same(pipeline: Pipeline, tmp_path: P
     await pipeline.through()
     billed = pipeline.json("bill", "--contract", str(CONTRACT), "--usage", str(file), "--out", str(tmp_path / "billed"))
     pipeline.command("statement", MONTH, "--out", str(tmp_path / "open"))
-    pipeline.command("close", MONTH)
+    pipeline.command("close", MONTH, "--override", "tested")
     pipeline.command("statement", MONTH, "--out", str(tmp_path / "closed"))
     expected = _statements(tmp_path / "billed" / MONTH)
     assert len(expected) > 15

@@ -1,0 +1,1 @@
+"""A month's life: open, in grace, closed; what is asked before it is closed, and who closes it."""
