@@ -36,7 +36,7 @@ async def silent(connection: Connection, contract: Contract, month: str) -> list
 
 
 async def totals(connection: Connection, contract: Contract, month: str) -> list[Item]:
-    """Tell of providers whose own totals of the month differ from what was taken, or that have not sent them as usual."""
+    """Tell of providers whose own totals of the month differ from what was taken, or are missing this time."""
     return [
         Item(Check.PROVIDER_TOTALS, each.provider, each.found, each.wanted)
         for each in await standings(connection, contract, month)
