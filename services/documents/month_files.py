@@ -17,6 +17,7 @@ _JOINED = {
     INVOICE_DETAIL: "focus-1.4/invoice-detail.csv",
 }
 _BILLING_PERIOD = "focus-1.4/billing-period.csv"
+MONTH_FILES = (*_JOINED.values(), _BILLING_PERIOD)
 
 
 def write_month(out: Path, month: str, zone: ZoneInfo, issuer: str, issued: date, results: Sequence[Result]) -> int:
@@ -27,7 +28,7 @@ def write_month(out: Path, month: str, zone: ZoneInfo, issuer: str, issued: date
     for form, name in _JOINED.items():
         _join(out / name, (out / each.institution / f"{each.number}.{form}" for each in made))
     write_whole(out / _BILLING_PERIOD, billing_period(month, zone, issuer, issued))
-    return len(_JOINED) + 1
+    return len(MONTH_FILES)
 
 
 def _join(path: Path, parts: Iterable[Path]) -> None:

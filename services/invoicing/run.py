@@ -1,5 +1,6 @@
 """How the invoicing service starts."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -66,12 +67,18 @@ async def run(settings: Settings, close: Close, close_seconds: float) -> None:
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
             lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, CHARGES.__eq__, attention)
-            settling = forever(SETTLE_SECONDS, partial(settle_open_months, pool))
+            settling = forever(0, partial(settle_later, pool))
             closing = forever(close_seconds, partial(close, pool))
             await run_together(run_app(app), forever(1, follow), settling, closing, lag)
     finally:
         await sender.stop()
         await pool.close()
+
+
+async def settle_later(pool: asyncpg.Pool) -> None:
+    """Settle open months once, not at the start, when there may be a backlog to work off."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    await settle_open_months(pool)
 
 
 async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
