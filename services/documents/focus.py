@@ -10,6 +10,7 @@ billed; who runs the cloud is the publisher. Times are UTC: a month begins at mi
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -38,6 +39,9 @@ COLUMNS = (
 )  # fmt: skip
 OWN_COLUMNS = ("x_Award", "x_Lot", "x_LineNumber", "x_UsageMonth")
 """What the specification has no column for; it wants such names to begin so, and after its own."""
+
+_TIMES = {"second", "minute", "hour", "day", "month", "year"}
+_UNIT = re.compile(r"([0-9]+ )?[A-Za-z][A-Za-z0-9]*( [A-Za-z0-9]+)*(-(Seconds|Minutes|Hours|Days|Months|Years))?")
 
 Row = dict[str, str]
 """Values by column; what is not there is null."""
@@ -142,7 +146,7 @@ def cost(document: Document, line: DocumentLine) -> Cost:
     quantity, price = signed(document, line.quote.quantity), line.quote.price
     if line.quote.base != ONE:
         price = round_half_up(quotient(price, line.quote.base), PRICE_DIGITS)
-    return Cost("Usage", "Usage-Based", billed, multiply(quantity, price), billed, quantity, line.unit, price)
+    return Cost("Usage", "Usage-Based", billed, multiply(quantity, price), billed, quantity, unit(line.unit), price)
 
 
 def costs(made: Cost) -> Row:
@@ -169,6 +173,16 @@ def costs(made: Cost) -> Row:
         "PricingQuantity": number(made.quantity),
         "PricingUnit": made.unit,
     }  # fmt: skip
+
+
+def unit(name: str) -> str:
+    """Return a contract's unit as FOCUS writes units (attribute Unit Format): GiB-Hours, 1000000 Requests."""
+    thing, _, time = name.rpartition("-")
+    if time in _TIMES:
+        name = "-".join(filter(None, (thing, f"{time.capitalize()}s")))
+    if name.startswith("million "):
+        name = f"1000000 {name.removeprefix('million ')}"
+    return name if _UNIT.fullmatch(name) else "Units"
 
 
 def signed(document: Document, amount: Decimal) -> Decimal:
@@ -213,7 +227,7 @@ def _described(line: DocumentLine) -> str:
 def _consumed(document: Document, line: DocumentLine, made: Cost) -> Row:
     if made.category != "Usage":
         return {}
-    return {"ConsumedQuantity": number(signed(document, line.quantity)), "ConsumedUnit": line.unit}
+    return {"ConsumedQuantity": number(signed(document, line.quantity)), "ConsumedUnit": unit(line.unit)}
 
 
 def _sub_account(document: Document, line: DocumentLine) -> Row:

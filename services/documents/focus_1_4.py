@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from services.contract.money import ONE, PRICE_DIGITS, ZERO, plain, quotient, round_half_up
 from services.contract.months import midnight
 from services.documents.focus import COLUMNS as COLUMNS_1_2
-from services.documents.focus import OWN_COLUMNS, Row, as_csv, cost, instant, number, periods, rows, signed
+from services.documents.focus import OWN_COLUMNS, Row, as_csv, cost, instant, number, periods, rows, signed, unit
 from services.documents.model import Document, DocumentLine
 from services.documents.texts import payment_terms
 
@@ -101,7 +101,7 @@ def _allocated(document: Document, line: DocumentLine) -> Row:
 def _method(line: DocumentLine, ratio: Decimal) -> str:
     """Write the share as JSON; its numbers digit by digit."""
     part, quantity = plain(round_half_up(ratio, PRICE_DIGITS)), plain(line.quantity)
-    share = f'"AllocatedRatio": {part}, "UsageUnit": {json.dumps(line.unit)}, "UsageQuantity": {quantity}'
+    share = f'"AllocatedRatio": {part}, "UsageUnit": {json.dumps(unit(line.unit))}, "UsageQuantity": {quantity}'
     return f'{{"Elements": [{{{share}}}]}}'
 
 

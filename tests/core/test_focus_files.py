@@ -14,18 +14,20 @@ from hypothesis import strategies as st
 from services.contract.money import multiply, total
 from services.contract.parties import Tax, TaxCategory
 from services.documents.files import FORMS, Names, Result, Task, export_invoice
-from services.documents.focus import COLUMNS, focus_1_2
+from services.documents.focus import COLUMNS, focus_1_2, unit
 from services.documents.focus_1_4 import COLUMNS as COLUMNS_1_4
 from services.documents.focus_1_4 import cost_and_usage, invoice_detail
 from services.documents.make import Issued, document, origins
 from services.documents.model import Document, DocumentKind, Preceding
 from services.documents.month_files import write_month
 from services.invoicing.statement import Statement
+from tests.core.test_contract_load import SAMPLE, loaded
 from tests.core.test_ubl import HARD, SCRIPTS, taxed
 from tests.documents import ISSUED, MARCH, line, made, renamed, small
 from tests.focus import against_1_2, against_1_4
 
 D = Decimal
+SAMPLE_ITEMS = ("vm.small", "vcpu.hour", "memory.gib-hour", "storage.block", "network.egress", "paas.queue")
 BEFORE = Preceding("SMALL-2016-000001", date(2016, 3, 11), D("12.30"))
 SHARED = [
     Statement("EP", MARCH, (line("150", "8.50"), line("6", "3.335", pool="mail"), line("-3", "-0.18", month="2016-02"),
@@ -54,6 +56,7 @@ def test_hard_months_are_valid_focus_1_2(tmp_path: Path):
     documents = [made(lines, m2016_02=BEFORE) for lines in HARD.values()]
     documents += [
         made([line("10", "0.6", institution="EC", department="DIGIT", pool="mail")], institution="EC"),
+        made([line("150", "8.505", award="2/CTA", item=each) for each in SAMPLE_ITEMS], loaded(SAMPLE)),
         made([line("150", "8.50")], taxed(Tax(TaxCategory.STANDARD, D("21")))),
         made([line("150", "8.50")], renamed(small(), (SCRIPTS * 10)[:500])),
     ]
@@ -92,6 +95,17 @@ def test_rows_add_up_to_the_invoice(lines: list[tuple[Decimal, Decimal, str]]):
         D(each["BilledCost"]) for each in rows(cost_and_usage(document))
     )
     assert len({each["InvoiceDetailId"] for each in details}) == len(details)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("hour", "Hours"), ("vCPU-hour", "vCPU-Hours"), ("GiB-month", "GiB-Months"), ("GiB", "GiB"),
+        ("million messages", "1000000 messages"), ("EUR", "EUR"), ("% of 1/2", "Units"), ("", "Units"),
+    ],
+)  # fmt: skip
+def test_units_are_written_as_the_specification_wants_them(ours: str, theirs: str):
+    assert unit(ours) == theirs
 
 
 def issued(statement: Statement, number: int) -> Issued:
