@@ -44,6 +44,7 @@ async def test_a_providers_totals_beside_what_was_taken(pipeline: Pipeline, tmp_
     assert "2 of 4 totals differ" in found
     assert "41 conflict" in found
     assert await said(pipeline, "beta-north") is Said.DISAGREES
+    assert "provider's totals" in pipeline.command("close", MARCH, "--check", status=1)
 
 
 async def test_what_comes_after_a_comparison_makes_it_disagree(pipeline: Pipeline, tmp_path: Path):
