@@ -115,6 +115,10 @@ def exported_data(exported: Exported, out: Path) -> dict[str, Any]:
              "problems": each.problems}
             for each in exported.suppliers
         ],
+        "month": {
+            "sha256": {name: digest.hex() for name, digest in exported.whole.made.items()},
+            "problems": exported.whole.problems,
+        } if exported.whole else None,
     }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from services.documents.corrections import corrections, set_off_on
 from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
 from services.documents.make import Issued, origins
 from services.documents.model import Preceding
-from services.documents.month_files import write_month
+from services.documents.month_files import month_name, write_month
 from services.documents.parked import park
 from services.documents.suppliers import supplier_csvs
 from services.invoicing.close import Invoice
@@ -73,25 +73,29 @@ class ExportError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export came to: a result for each invoice by number, and for each award with anything to invoice, and how
-    many files of the whole month there are.
+    """What an export came to: a result for each invoice by number, for each award with anything to invoice, and for the
+    files of the whole month, if any document was written.
     """
 
     contract: Contract
     invoices: tuple[Invoice, ...]
     results: tuple[Result, ...]
     suppliers: tuple[Result, ...]
-    month_files: int
+    whole: Result | None
 
     @property
     def files(self) -> int:
         """How many files were written."""
-        return sum(len(each.made) for each in (*self.results, *self.suppliers)) + self.month_files
+        return sum(len(each.made) for each in self._all)
 
     @property
     def left_out(self) -> list[Result]:
         """What could not be exported."""
-        return [each for each in (*self.results, *self.suppliers) if each.problems]
+        return [each for each in self._all if each.problems]
+
+    @property
+    def _all(self) -> tuple[Result, ...]:
+        return (*self.results, *self.suppliers, *filter(None, [self.whole]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,8 @@ async def export_month(connection: Connection, month: str, out: Path) -> Exporte
         await _record(connection, month, [*results, *suppliers])
         await park(connection, month, {(each.number, each.institution): each.problems for each in results})
         whole = _write_month(books, results, out)
+        if whole and _is_complete(results):
+            await _record(connection, month, [whole])
         every = sorted([*books.invoices, *(each.invoice for each in books.since)], key=lambda each: each.number)
         return Exported(books.names.closed, tuple(every), tuple(results), tuple(suppliers), whole)
     finally:
@@ -279,20 +285,28 @@ def _export_suppliers(books: _Books, out: Path) -> list[Result]:
 
 
 def _supplier_file(books: _Books, name: str, text: bytes, out: Path) -> Result:
-    found, differing = compare(name, {"csv": text}, books.recorded.get(name, {}))
-    if not differing:
+    found, others = compare(name, {"csv": text}, books.recorded.get(name, {}))
+    if not others:
         write_whole(out / SUPPLIERS / f"{name}.csv", text)
-    return Result(name, "", books.version, {} if differing else found, tuple(differing))
+    return Result(name, "", books.version, {} if others else found, tuple(others))
 
 
-def _write_month(books: _Books, results: Sequence[Result], out: Path) -> int:
-    """Write the files of the whole month; who issues its invoices is told by the newest version that knows."""
-    coordinator = books.names.closed.coordinator or books.names.parties[books.newest].coordinator
-    if coordinator is None:
-        return 0
+def _write_month(books: _Books, results: Sequence[Result], out: Path) -> Result | None:
+    """Write the files of the whole month, if it has any document; who issues is told as on the first of these."""
+    first = min((each for each in results if each.made), key=lambda each: each.number, default=None)
+    if first is None:
+        return None
+    coordinator = books.names.parties[first.version].coordinator
+    assert coordinator is not None, "the document has its seller from there"
     issued = max(mine[books.month].issued for mine in books.issued.values() if books.month in mine)
-    zone = books.names.closed.zone
-    return write_month(out, books.month, zone, coordinator.party.legal_name, issued, results)
+    recorded = books.recorded.get(month_name(results), {}) if _is_complete(results) else {}
+    bounds = (books.month, books.names.closed.zone)
+    return write_month(out, bounds, coordinator.party.legal_name, issued, results, recorded)
+
+
+def _is_complete(results: Sequence[Result]) -> bool:
+    """Tell whether every document was written: files of fewer are good to read, but none's to be held to."""
+    return not any(each.problems for each in results)
 
 
 async def _record(connection: Connection, month: str, results: Sequence[Result]) -> None:

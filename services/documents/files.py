@@ -87,9 +87,9 @@ def export_invoice(names: Names, task: Task, out: Path) -> Result:
         if isinstance(made, Document):
             forms = FORMS if number else PRO_FORMA_FORMS
             texts = {form: write(made) for form, write in forms.items()}
-            found, differing = compare(number, texts, task.recorded)
-            if differing:
-                return Result(number, institution, version, {}, tuple(differing))
+            found, others = compare(number, texts, task.recorded)
+            if others:
+                return Result(number, institution, version, {}, tuple(others))
             for form, text in texts.items():
                 write_whole(out / institution / f"{name}.{form}", text)
             return Result(number, institution, version, found)
@@ -102,13 +102,17 @@ def compare(
 ) -> tuple[dict[str, bytes], list[str]]:
     """Return the SHA-256 of files by form, and what is said of those that are not as they were exported first."""
     found = {form: sha256(text).digest() for form, text in texts.items()}
-    differing = [
-        f"{name}.{form}: found other bytes (SHA-256 {found[form].hex()}); wanted those that were exported on "
+    return found, differing(found, recorded, f"{name}.")
+
+
+def differing(found: Mapping[str, bytes], recorded: Mapping[str, Recorded], place: str) -> list[str]:
+    """Return what is said of files that are not as they were exported first; a file's name is `place` and its form."""
+    return [
+        f"{place}{form}: found other bytes (SHA-256 {found[form].hex()}); wanted those that were exported on "
         f"{first.made_at.date()} (SHA-256 {first.sha256.hex()})"
         for form, first in recorded.items()
         if form in found and found[form] != first.sha256
     ]
-    return found, differing
 
 
 def write_whole(path: Path, text: bytes) -> None:

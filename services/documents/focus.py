@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from anyascii import anyascii
@@ -64,16 +65,28 @@ class Cost:
 def focus_1_2(document: Document) -> bytes:
     """Write a document's rows as CSV (RFC 4180) with a header; names are romanised, since 1.2 takes ASCII alone."""
     made = (_with_provider(row, line) for row, line in rows(document))
-    return as_csv((*COLUMNS, *OWN_COLUMNS), ({name: anyascii(value) for name, value in row.items()} for row in made))
+    return as_csv((*COLUMNS, *OWN_COLUMNS), ({name: romanised(value) for name, value in row.items()} for row in made))
+
+
+def romanised(value: str) -> str:
+    """Return a text in ASCII; one of which nothing can be romanised is a question mark, since names can't be null."""
+    return value if value.isascii() else anyascii(value) or "?"
 
 
 def as_csv(columns: Sequence[str], made: Iterator[Row]) -> bytes:
     """Write rows as CSV; null is an empty field."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(made)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(_in_order(columns, made))
     return text.getvalue().encode()
+
+
+def _in_order(columns: Sequence[str], made: Iterator[Row]) -> Iterator[list[str]]:
+    known = frozenset(columns)
+    for row in made:
+        assert row.keys() <= known, f"no column for {sorted(row.keys() - known)}"
+        yield [row.get(name, "") for name in columns]
 
 
 def rows(document: Document) -> Iterator[tuple[Row, DocumentLine]]:
@@ -198,7 +211,13 @@ def number(value: Decimal) -> str:
 
 def periods(name: str, month: str, zone: ZoneInfo) -> Row:
     """Return a month's begin and end, which is the begin of the next one."""
-    return {f"{name}Start": _begins(first_day(month), zone), f"{name}End": _begins(first_day(next_month(month)), zone)}
+    starts, ends = _bounds(month, zone)
+    return {f"{name}Start": starts, f"{name}End": ends}
+
+
+@lru_cache(maxsize=100)  # each line says its month, and there are few of them
+def _bounds(month: str, zone: ZoneInfo) -> tuple[str, str]:
+    return _begins(first_day(month), zone), _begins(first_day(next_month(month)), zone)
 
 
 def _begins(day: date, zone: ZoneInfo) -> str:
@@ -248,4 +267,4 @@ def _tags(line: DocumentLine) -> str:
         "Pool": line.pool.code if line.pool else "",
     }
     given = {name: value for name, value in tags.items() if value}
-    return json.dumps(given, ensure_ascii=False) if given else ""
+    return json.dumps(given) if given else ""  # ASCII by escapes: to romanise JSON would break it

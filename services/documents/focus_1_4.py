@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from services.contract.money import ONE, PRICE_DIGITS, ZERO, plain, quotient, round_half_up
+from services.contract.money import PRICE_DIGITS, plain, quotient, round_half_up
 from services.contract.months import midnight
 from services.documents.focus import COLUMNS as COLUMNS_1_2
 from services.documents.focus import OWN_COLUMNS, Row, as_csv, cost, instant, number, periods, rows, signed, unit
@@ -87,12 +87,11 @@ def _allocated(document: Document, line: DocumentLine) -> Row:
         "AllocatedResourceId": member,
         "AllocatedResourceName": line.department_name or document.buyer.party.legal_name,
     }
-    mine = signed(document, line.net)
-    if not line.origin or not ZERO <= (ratio := quotient(mine, line.origin)) <= ONE:
+    if line.origin is None:  # of credit notes, and where some are charged and others given back
         return made
     origin = (document.contract, document.month, line.pool.code, line.award, line.item, line.month, line.tariff)
     return made | {
-        "AllocatedMethodDetails": _method(line, ratio),
+        "AllocatedMethodDetails": _method(line, quotient(signed(document, line.net), line.origin)),
         "x_SplitOriginId": "/".join(filter(None, origin)),
         "x_SplitOriginCost": number(line.origin),
     }

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import ZERO, add, opposite, plain, round_half_up, total
+from services.contract.money import ZERO, opposite, plain, round_half_up, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -53,14 +53,20 @@ class Origin(NamedTuple):
 
 
 def origins(statements: Iterable[Statement]) -> dict[Origin, Decimal]:
-    """Add up what all members are charged of pools, in the rounded amounts of a month's invoices."""
-    sums: dict[Origin, Decimal] = {}
+    """Add up what all members are charged of pools, in the rounded amounts of a month's invoices.
+
+    What some are charged and others given back is no whole that any has a share of, and is left out for all.
+    """
+    parts: dict[Origin, list[Decimal]] = {}
     for statement in statements:
         for line in statement.lines:
             if line.key.pool:
-                origin = Origin.of(line.key)
-                sums[origin] = add(sums.get(origin, ZERO), line.amount)
-    return sums
+                parts.setdefault(Origin.of(line.key), []).append(line.amount)
+    return {
+        origin: total(amounts)
+        for origin, amounts in parts.items()
+        if total(amounts) and (min(amounts) >= 0 or max(amounts) <= 0)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ async def export_pro_forma(
     names = Names(contract, {stored.version: contract})
     tasks = _tasks(contract, made, issued, stored.version, now)
     results = sorted(export_side_by_side(names, tasks, out), key=lambda each: each.institution)
-    return Exported(contract, tuple(Invoice("", each) for each in made), tuple(results), (), month_files=0)
+    return Exported(contract, tuple(Invoice("", each) for each in made), tuple(results), (), whole=None)
 
 
 def _tasks(

@@ -97,7 +97,7 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     if totals.rounding:
         digits = CURRENCY_DIGITS[document.currency]
         gross = f"(B{at + 1}+B{at + 2})"
-        sums.append(("Rounding", f"=ROUND({gross},{digits})-{gross}", totals.rounding))
+        sums.append(("Rounding", f"=ROUND(ROUND({gross},{digits})-{gross},2)", totals.rounding))
     sums.append((f"To be {owed}", f"=SUM(B{at + 1}:B{at + len(sums)})", totals.payable))
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])

@@ -2,9 +2,12 @@
 
 import csv
 import io
+import json
 from collections import defaultdict
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -13,13 +16,13 @@ from hypothesis import strategies as st
 
 from services.contract.money import multiply, total
 from services.contract.parties import Tax, TaxCategory
-from services.documents.files import FORMS, Names, Result, Task, export_invoice
+from services.documents.files import FORMS, Names, Recorded, Result, Task, UnwritableError, export_invoice
 from services.documents.focus import COLUMNS, focus_1_2, unit
 from services.documents.focus_1_4 import COLUMNS as COLUMNS_1_4
 from services.documents.focus_1_4 import cost_and_usage, invoice_detail
 from services.documents.make import Issued, document, origins
 from services.documents.model import Document, DocumentKind, Preceding
-from services.documents.month_files import write_month
+from services.documents.month_files import MONTH_FILES, write_month
 from services.invoicing.statement import Statement
 from tests.core.test_contract_load import SAMPLE, loaded
 from tests.core.test_ubl import HARD, SCRIPTS, taxed
@@ -118,7 +121,9 @@ def test_a_month_is_valid_focus_1_4_and_the_parts_of_a_pool_add_up_to_it(tmp_pat
     for number, statement in enumerate(SHARED, start=1):
         task = Task(issued(statement, number), (1,), {})
         results.append(export_invoice(Names(contract, {1: contract}), task, tmp_path))
-    assert write_month(tmp_path, MARCH, contract.zone, "Coordinating body", ISSUED, results) == 4
+    whole = write_month(tmp_path, (MARCH, contract.zone), "Coordinating body", ISSUED, results, {})
+    assert whole.made == {name: sha256((tmp_path / name).read_bytes()).digest() for name in MONTH_FILES}
+    assert whole.number == "month/2"
     assert against_1_4(tmp_path / "focus-1.4") == []
     singles = [rows((tmp_path / each.institution / f"{each.number}.focus-1.2.csv").read_bytes()) for each in results]
     assert rows((tmp_path / "focus-1.2.csv").read_bytes()) == singles[0] + singles[1]
@@ -134,10 +139,84 @@ def test_a_month_is_valid_focus_1_4_and_the_parts_of_a_pool_add_up_to_it(tmp_pat
     assert set(parts) == {""}, "nothing else is shared"
 
 
-def test_a_month_without_any_document_has_no_files(tmp_path: Path):
-    left_out = Result("SMALL-2016-000001", "EP", 1, {}, ("no address",))
-    assert write_month(tmp_path, MARCH, small().zone, "Coordinating body", ISSUED, [left_out]) == 0
-    assert list(tmp_path.iterdir()) == []
+def test_files_of_a_month_that_differ_from_what_was_exported_first_are_not_written(tmp_path: Path):
+    contract = small()
+    result = export_invoice(Names(contract, {1: contract}), Task(issued(SHARED[0], 1), (1,), {}), tmp_path)
+    bounds = (MARCH, contract.zone)
+    first = write_month(tmp_path, bounds, "Coordinating body", ISSUED, [result], {})
+    recorded = {name: Recorded(digest, 1, datetime(2016, 4, 12, tzinfo=UTC)) for name, digest in first.made.items()}
+    assert write_month(tmp_path, bounds, "Coordinating body", ISSUED, [result], recorded) == first
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = write_month(tmp_path, bounds, "Somebody else", ISSUED, [result], recorded)
+    assert other.made == {}
+    (problem,) = other.problems
+    assert problem.startswith("focus-1.4/billing-period.csv: found other bytes")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_of_the_month_that_can_not_be_written_is_named(tmp_path: Path):
+    contract = small()
+    result = export_invoice(Names(contract, {1: contract}), Task(issued(SHARED[0], 1), (1,), {}), tmp_path)
+    (tmp_path / "focus-1.4").write_text("a file")
+    with pytest.raises(UnwritableError, match=r"focus-1.4/cost-and-usage.csv: can't be written: File exists"):
+        write_month(tmp_path, (MARCH, contract.zone), "Coordinating body", ISSUED, [result], {})
+
+
+shares = st.decimals(-(10**6), 10**6, places=2)
+
+
+@given(st.lists(shares, min_size=2, max_size=3))
+def test_parts_of_any_sign_add_up_to_what_is_split(amounts: list[Decimal]):
+    members = [("EP", ""), ("EC", "DIGIT"), ("EC", "AGRI")]
+    statements = [
+        Statement(who, MARCH, (line(each, each, institution=who, department=department, pool="mail"),))
+        for (who, department), each in zip(members, amounts, strict=False)
+    ]
+    contract, shared = small(), origins(statements)
+    parts: dict[str, Decimal] = defaultdict(lambda: D(0))
+    costs: dict[str, str] = {}
+    for number, each in enumerate(statements, start=1):
+        found = document(contract, contract, Issued(f"SMALL-2016-{number:06}", ISSUED, each, {}, D(100), shared))
+        assert isinstance(found, Document)
+        for row in rows(cost_and_usage(found)):
+            if row["AllocatedMethodId"]:
+                parts[row["x_SplitOriginId"]] += D(row["BilledCost"])
+                costs[row["x_SplitOriginId"]] = row["x_SplitOriginCost"]
+                assert bool(row["x_SplitOriginId"]) == bool(row["AllocatedMethodDetails"])
+    is_split = any(amounts) and (min(amounts) >= 0 or max(amounts) <= 0)
+    assert list(costs) == [f"small/{MARCH}/mail/2/BETA/vm/2016-01-01" if is_split else ""], "of all parts or of none"
+    assert not is_split or {origin: D(cost) for origin, cost in costs.items()} == parts
+
+
+def test_a_split_of_mixed_signs_is_valid_focus_1_4(tmp_path: Path):
+    contract = small()
+    statements = [
+        Statement("EP", MARCH, (line("-2", "-2", pool="mail"),)),
+        Statement("EC", MARCH, (line("2", "2", pool="mail", institution="EC", department="DIGIT"),)),
+    ]
+    shared = origins(statements)
+    results = [
+        export_invoice(Names(contract, {1: contract}), Task(replace(issued(each, number), origins=shared), (1,), {}), tmp_path)
+        for number, each in enumerate(statements, start=1)
+    ]  # fmt: skip
+    write_month(tmp_path, (MARCH, contract.zone), "Coordinating body", ISSUED, results, {})
+    assert against_1_4(tmp_path / "focus-1.4") == []
+
+
+@pytest.mark.parametrize("name", ["\u201cA\u201d", "\uff3c", "\uff02", "\ue000", SCRIPTS])
+def test_a_name_that_is_romanised_leaves_no_field_broken_or_empty(name: str):
+    contract = renamed(small(), name)
+    buyer = contract.institutions["EC"].buyer
+    assert buyer is not None
+    buyer = replace(buyer, accounting_costs={"DIGIT": name})
+    institutions = contract.institutions | {"EC": replace(contract.institutions["EC"], buyer=buyer)}
+    lines = [line("10", "0.6", institution="EC", department="DIGIT", pool="mail")]
+    text = focus_1_2(made(lines, replace(contract, institutions=institutions), institution="EC"))
+    assert text.isascii()
+    found = rows(text)
+    assert json.loads(found[0]["Tags"])["AccountingCost"] == name
+    for column in ("BillingAccountName", "ProviderName", "ServiceName", "SkuMeter", "InvoiceIssuerName"):
+        assert all(each[column] or each["ChargeCategory"] == "Tax" for each in found), column
 
 
 def test_every_form_is_the_same_bytes_each_time():
