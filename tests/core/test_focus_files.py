@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -50,7 +51,10 @@ def adds_up(document: Document, found: list[dict[str, str]]) -> None:
     for each in found:
         if each["ContractedUnitPrice"]:
             assert multiply(D(each["ContractedUnitPrice"]), D(each["PricingQuantity"])) == D(each["ContractedCost"])
-        assert all(each[name].endswith("Z") for name in ("BillingPeriodStart", "ChargePeriodEnd"))
+        for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
+            assert re.fullmatch(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\dZ", each[name]), name
+        for name in (name for name in COLUMNS if name.endswith("Id") and each.get(name)):
+            assert not re.fullmatch(r"[-+.\d]+", each[name]), f"{name} looks like a number"
         assert each["ChargeCategory"] in {"Usage", "Purchase", "Tax", "Credit", "Adjustment"}
         assert (each["ChargeClass"] == "Correction") == (each["x_UsageMonth"] not in {MARCH, ""})
 
