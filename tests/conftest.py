@@ -1,5 +1,6 @@
 """Fixtures: real servers, one set for each test module."""
 
+import fcntl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,6 +19,21 @@ def _logs_go_nowhere_else() -> Iterator[None]:
     """A command under test sends logs to its own standard error, which is gone when the next test logs something."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _alone_or_beside_others(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests run two at a time; one that measures how long something takes is marked `alone` and waits for the other.
+
+    Whoever wants to be alone keeps the door shut while it waits, so that nobody overtakes it.
+    """
+    shared = tmp_path_factory.getbasetemp().parent
+    kind = fcntl.LOCK_EX if request.node.get_closest_marker("alone") else fcntl.LOCK_SH
+    with (shared / "door.lock").open("w") as door, (shared / "room.lock").open("w") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, kind)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(scope="module")

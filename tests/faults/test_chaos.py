@@ -18,6 +18,7 @@ from services.stack.process import free_ports
 FAULTS, FUZZED = 13, 30_000
 
 
+@pytest.mark.alone
 def test_nothing_is_lost_doubled_or_off_whatever_breaks(tmp_path: Path) -> None:
     written = tmp_path / "chaos.json"
     command = ["chaos", "--faults", str(FAULTS), "--seed", "4", "--load", "1500", "--fuzz", str(FUZZED)]
