@@ -18,6 +18,7 @@ COMMANDS = {
     "close": "close:close_command",
     "invoices": "invoices:app",
     "invoice": "invoice:app",
+    "delivery": "delivery:app",
     "ceilings": "month:ceilings_command",
     "alerts": "month:alerts_command",
     "simulate": "simulate:simulate_command",

@@ -24,6 +24,7 @@ REJECTED = "usage.rejected"
 CHARGES = "charges"
 ALERTS = "alerts"
 DECISIONS = "decisions"
+DELIVERIES = "deliveries"
 INGEST_GROUP = "plafond-ingest"
 RECORD_GROUP = "plafond-ingest-rejections"
 RATING_GROUP = "plafond-rating"
@@ -61,6 +62,7 @@ def topics(providers: Iterable[str]) -> list[Topic]:
         Topic(REJECTED, 1, _REJECTED_SIZE_MAX),
         Topic(ALERTS, 1),
         Topic(DECISIONS, 1),
+        Topic(DELIVERIES, 1),
     ]
     return flow + [Topic(raw_topic(provider), RAW_PARTITIONS) for provider in sorted(providers)]
 

@@ -5,6 +5,7 @@ what is younger may still be on its way.
 """
 
 from services.audit.identities_of_credits import CREDITS
+from services.audit.identities_of_deliveries import DELIVERIES
 
 IDENTITIES: dict[str, str] = {
     "accepted = rated + repeats + conflicts": """
@@ -135,6 +136,7 @@ IDENTITIES: dict[str, str] = {
         where (last, last) is distinct from (documents, highest)
     """,
     **CREDITS,
+    **DELIVERIES,
     "ceilings = postings: contract, award, institution": """
         select format('%s %s: %s spent, %s posted', level, code, coalesce(spent.amount, 0), coalesce(booked.amount, 0))
         from (select 'award' as level, award as code, -sum(amount) as amount

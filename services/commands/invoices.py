@@ -30,6 +30,9 @@ def export_command(
     month: Annotated[str, typer.Option(help="The month, like 2016-03; it must be closed.")],
     out: Annotated[Path, typer.Option(help="The folder to write into.")],
     database_url: DatabaseOption,
+    only_missing: Annotated[
+        bool, typer.Option("--only-missing", help="Leave what lies there as it was exported first, and make the rest.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write every invoice of a month, and what each supplier is expected to invoice.
@@ -44,7 +47,7 @@ def export_command(
     refuse_no_month(month)
 
     async def work(connection: Connection) -> Exported:
-        return await export_month(connection, month, out)
+        return await export_month(connection, month, out, only_missing=only_missing)
 
     try:
         exported = on_database(database_url, work)

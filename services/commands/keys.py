@@ -1,46 +1,60 @@
-"""plafond keys: who may push over HTTP."""
+"""plafond keys: who may push over HTTP as a provider, and who may fetch an institution's documents."""
 
 import uuid
 from typing import Annotated, Any
 
 import typer
 
-from services.commands.servers import DatabaseOption, on_database
-from services.contract_store import newest
-from services.ingest import keys
+from services import keys
+from services.commands.servers import DatabaseOption, on_contract, on_database
+from services.contract_store import StoredContract
 from services.output import Column, JsonOption, console, fail, print_json, show
 from services.postgres import Connection
 
-app = typer.Typer(help="API keys of the providers that push over HTTP.", no_args_is_help=True)
-
-_LIST = "select key_id, provider, created_at, revoked_at from ingest.api_key order by provider, created_at"
+app = typer.Typer(
+    help="API keys: of providers that push usage, and of institutions that fetch their documents.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
 
 
 @app.command("create")
 def create_key(
-    provider: Annotated[str, typer.Argument(help="Whose key it will be.")],
     database_url: DatabaseOption,
+    provider: Annotated[str | None, typer.Argument(help="The provider whose key it will be.")] = None,
+    institution: Annotated[str | None, typer.Option(help="Instead: the institution whose key it will be.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key for a provider and print it: it is stored only as a hash and can't be shown again.
+    """Make a key and print it: it is stored only as a hash and can't be shown again.
 
-    Example: `plafond keys create numergy`
+    A provider's key pushes usage and reads its rejections; an institution's fetches its own invoices and credit notes.
+
+    Examples: `plafond keys create numergy`, `plafond keys create --institution EP`
     """
+    if (provider is None) is (institution is None):
+        fail("name a PROVIDER or an --institution", 2)
 
-    async def work(connection: Connection) -> str:
-        stored = await newest(connection)
-        if stored is None:
-            fail("no contract is applied yet: run `plafond contract apply FILE`")
-        if provider not in stored.contract.providers:
-            fail(f"the contract knows no provider {provider!r}: one of {', '.join(sorted(stored.contract.providers))}")
-        return await keys.create(connection, provider)
+    async def work(connection: Connection, stored: StoredContract) -> str:
+        contract = stored.contract
+        if provider is not None:
+            _refuse_unknown("provider", provider, contract.providers)
+            return await keys.create(connection, provider)
+        assert institution is not None, "one of them is given"
+        _refuse_unknown("institution", institution, contract.institutions)
+        return await keys.create(connection, institution, keys.INSTITUTIONS)
 
-    made = on_database(database_url, work)
+    made = on_contract(database_url, work)
     if as_json:
-        print_json({"provider": provider, "key": made})
+        owner = {"provider": provider} if provider else {"institution": institution}
+        print_json({**owner, "key": made})
     else:
         console.print(made, highlight=False, soft_wrap=True)
         console.print("keep it safe: it can't be shown again", style="dim")
+
+
+def _refuse_unknown(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        fail(f"the contract knows no {what} {name!r}: one of {', '.join(sorted(known))}")
 
 
 @app.command("list")
@@ -51,11 +65,12 @@ def list_keys(database_url: DatabaseOption, as_json: JsonOption = False) -> None
     """
 
     async def work(connection: Connection) -> list[dict[str, Any]]:
-        return [dict(row) for row in await connection.fetch(_LIST)]
+        kinds = (keys.PROVIDERS, keys.INSTITUTIONS)
+        return [dict(row) for kind in kinds for row in await connection.fetch(kind.listed)]
 
     columns = [
-        Column("key_id", "id"), Column("provider", "provider"), Column("created_at", "created"),
-        Column("revoked_at", "revoked"),
+        Column("key_id", "id"), Column("provider", "provider"), Column("institution", "institution"),
+        Column("created_at", "created"), Column("revoked_at", "revoked"),
     ]  # fmt: skip
     show(on_database(database_url, work), columns, title="API keys", as_json=as_json)
 
@@ -66,14 +81,21 @@ def revoke_key(
     database_url: DatabaseOption,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a key back; the gateway refuses it within two seconds.
+    """Take a key back; it is refused within two seconds.
 
     Example: `plafond keys revoke 1b4e28ba-2fa1-11d2-883f-0016d3cca427`
     """
-    provider = on_database(database_url, lambda connection: keys.revoke(connection, key_id))
-    if provider is None:
+
+    async def work(connection: Connection) -> dict[str, str] | None:
+        if provider := await keys.revoke(connection, key_id):
+            return {"provider": provider}
+        institution = await keys.revoke(connection, key_id, keys.INSTITUTIONS)
+        return {"institution": institution} if institution else None
+
+    owner = on_database(database_url, work)
+    if owner is None:
         fail(f"there is no valid key {key_id}")
     if as_json:
-        print_json({"provider": provider, "revoked": key_id})
+        print_json({**owner, "revoked": key_id})
     else:
-        console.print(f"a key of {provider} is revoked")
+        console.print(f"a key of {' '.join(owner.values())} is revoked", highlight=False)

@@ -20,26 +20,29 @@ from services.postgres import AddressError, Connection, SchemaError, connect, mi
 from services.settings import Settings, from_environment
 
 logger = structlog.get_logger()
-PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103}
-ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating or invoicing.", metavar="SERVICE")]
+PORTS = {"ingest": 9101, "rating": 9102, "invoicing": 9103, "delivery": 9104}
+ServiceArgument = Annotated[str, typer.Argument(help="ingest, rating, invoicing or delivery.", metavar="SERVICE")]
 
 
 def run_service(service: ServiceArgument) -> None:
     """Run one service until it is told to stop.
 
     Servers and ports come from the environment: PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT
-    (of /metrics, /healthz and /readyz: 9101, 9102, 9103) and, for ingest, PLAFOND_GATEWAY_PORT (8080).
+    (of /metrics, /healthz and /readyz: 9101, 9102, 9103, 9104) and, for ingest and delivery, PLAFOND_GATEWAY_PORT
+    (8080). Delivery sends what is issued by e-mail where PLAFOND_SMTP_URL is set (or PLAFOND_SMTP_URL_FILE, a file with
+    it), from PLAFOND_MAIL_FROM, with at most PLAFOND_MAIL_BYTES_MAX bytes attached; into the folder or bucket
+    PLAFOND_STORE_URL; and keeps what it made in the folder PLAFOND_DOCUMENTS.
 
     Example: `plafond run rating`
     """
     if service not in PORTS:
         fail(f"there is no service {service!r}: one of {', '.join(PORTS)}", 2)
     try:
-        settings = from_environment(PORTS[service])
+        work = _main(service, from_environment(PORTS[service]))
     except (SchemaError, ValueError) as error:
         fail(str(error), 2)
     logs.configure(service)
-    _run_to_the_end(_main(service, settings))
+    _run_to_the_end(work)
 
 
 def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
@@ -52,6 +55,11 @@ def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
         from services.rating.run import run as rating  # noqa: PLC0415
 
         return rating(settings)
+    if service == "delivery":
+        from services.delivery.run import run as delivery  # noqa: PLC0415
+        from services.delivery.settings import ways  # noqa: PLC0415
+
+        return delivery(settings, ways())
     from services.closing.run import SECONDS, close_what_is_due  # noqa: PLC0415
     from services.invoicing.run import run as invoicing  # noqa: PLC0415
 

@@ -21,7 +21,7 @@ from services.output import Column, JsonOption, console, counted, errors, fail, 
 from services.reasons import TEXTS, Reason
 from services.stack.demo import CONTRACT, MONTH, Outcome, run_demo
 from services.stack.local import SERVERS, LocalStack
-from services.stack.plafond import SERVICES, addresses_in, prepare, servers
+from services.stack.plafond import DELIVERY, SERVICES, addresses_in, prepare, servers
 from services.stack.process import StackError, run
 
 FolderOption = Annotated[Path, typer.Option(help="Where data, logs and state are kept.")]
@@ -46,13 +46,13 @@ def up_command(
     contract_in(file)
     stack = LocalStack(folder)
     try:
-        if {*SERVERS, *SERVICES} <= set(stack.running()):
+        if {*SERVERS, *SERVICES, DELIVERY} <= set(stack.running()):
             errors.print(f"the stack in {folder} runs already", highlight=False)
             keys = {}
         else:
             plafond = servers(stack)
             keys = asyncio.run(prepare(plafond, file.read_text("utf-8"), only_if_none=contract is None))
-            stack.start_service(*SERVICES)
+            stack.start_service(*SERVICES, DELIVERY)
     except ContractError as error:
         fail("\n".join([f"{file}: can't be applied", *(f"  {each}" for each in error.problems)]))
     except (StackError, OSError) as error:
@@ -61,12 +61,15 @@ def up_command(
     assert addresses is not None, "a stack that is up has its addresses"
     if as_json:
         print_json({"kafka": addresses.kafka, "database_url": addresses.database_url, "gateway": addresses.gateway,
-                    "probes": addresses.probes, "keys": keys})  # fmt: skip
+                    "documents": addresses.documents, "probes": addresses.probes, "keys": keys})  # fmt: skip
         return
     console.print(
         f"gateway   {addresses.gateway}/v1/usage, its documentation at {addresses.gateway}/docs",
         highlight=False,
         soft_wrap=True,
+    )
+    console.print(
+        f"documents {addresses.documents}/v1/documents, with an institution's key", highlight=False, soft_wrap=True
     )
     for name, url in addresses.probes.items():
         console.print(f"{name:<9} {url}/metrics", highlight=False)

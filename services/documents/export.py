@@ -20,7 +20,16 @@ from services import contract_store
 from services.contract.model import Contract
 from services.contract.money import ZERO, total
 from services.documents.corrections import corrections, set_off_on
-from services.documents.files import Names, Recorded, Result, Task, compare, export_invoice, write_whole
+from services.documents.files import (
+    Names,
+    Recorded,
+    Result,
+    Task,
+    compare,
+    export_invoice,
+    lying_there,
+    write_whole,
+)
 from services.documents.make import Issued, origins
 from services.documents.model import Preceding
 from services.documents.month_files import month_name, write_month
@@ -121,15 +130,21 @@ class _Books:
     recorded: Mapping[str, Mapping[str, Recorded]]
 
 
-async def export_month(connection: Connection, month: str, out: Path) -> Exported:
+async def export_month(connection: Connection, month: str, out: Path, *, only_missing: bool = False) -> Exported:
     """Write a closed month's documents into a folder and keep the SHA-256 of what is new.
 
-    Raises ExportError while the month is open, UnwritableError where a file can't be written.
+    With `only_missing`, an invoice whose files lie there as they were exported first is not made again. Raises
+    ExportError while the month is open, UnwritableError where a file can't be written.
     """
     await connection.execute(_ONE_AT_A_TIME)
     try:
         books = await _read(connection, month)
-        results = sorted(export_side_by_side(books.names, _tasks(books), out), key=lambda each: each.number)
+        tasks = _tasks(books)
+        there = [each for task in tasks if (each := lying_there(task, out))] if only_missing else []
+        known = {each.number for each in there}
+        missing = [each for each in tasks if each.issued.number not in known]
+        made = export_side_by_side(books.names, missing, out)
+        results = sorted([*there, *made], key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await _record(connection, month, [*results, *suppliers])
         await park(connection, month, {(each.number, each.institution): each.problems for each in results})

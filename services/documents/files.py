@@ -6,7 +6,7 @@ Law: a file is written whole or not at all, and only where it is what was export
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 
 from services.contract.model import Contract
@@ -95,6 +95,26 @@ def export_invoice(names: Names, task: Task, out: Path) -> Result:
             return Result(number, institution, version, found)
         problems = [str(each) for each in made]
     return Result(number, institution, task.versions[-1], {}, tuple(problems))
+
+
+def lying_there(task: Task, out: Path) -> Result | None:
+    """Return what became of an invoice whose files all lie in a folder as they were exported first; None where not."""
+    number, institution = task.issued.number, task.issued.statement.institution
+    if not number or task.recorded.keys() < FORMS.keys():
+        return None
+    found = {form: first.sha256 for form, first in task.recorded.items() if form in FORMS}
+    if any(digest != digest_of(out / institution / f"{number}.{form}") for form, digest in found.items()):
+        return None
+    return Result(number, institution, task.versions[0], found)
+
+
+def digest_of(path: Path) -> bytes | None:
+    """Return a file's SHA-256; None where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").digest()
+    except FileNotFoundError:
+        return None
 
 
 def compare(

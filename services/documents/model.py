@@ -158,10 +158,15 @@ class Document:
         """What it is called: without a number it is not issued, and says so."""
         return self.kind.value if self.number else PRO_FORMA
 
+    @property
+    def digits(self) -> int:
+        """How many decimals what is due has (ISO 4217)."""
+        return CURRENCY_DIGITS[self.currency]
+
     @cached_property
     def totals(self) -> Totals:
         """What the lines come to."""
-        return totals(self.lines, self.tax, CURRENCY_DIGITS[self.currency], self.left)
+        return totals(self.lines, self.tax, self.digits, self.left)
 
 
 def totals(lines: tuple[DocumentLine, ...], tax: Tax, digits: int, left: Decimal | None = None) -> Totals:

@@ -102,9 +102,9 @@ def _data(document: Document) -> dict[str, Any]:
         "facts": [each for each in _facts(document) if each[1]],
         "to_pay": words["payable" if is_invoice else "credited"],
         "due": words["due"].format(day(document.due, language)) if document.due else "",
-        "payable": amount(totals.payable, language),
+        "payable": _amount(document, totals.payable),
         "currency": document.currency,
-        "net": amount(totals.net, language),
+        "net": _amount(document, totals.net),
         "sums": _sums(document),
         "reason": exemption(tax, language),
         "awards": _shares(document, lambda line: f"{words['lot']} {line.award.partition('/')[0]} · {line.supplier}"),
@@ -134,17 +134,27 @@ def _elsewhere(document: Document, lines: Sequence[DocumentLine]) -> str:
     return WORDS[language]["elsewhere"].format(printed, of)
 
 
+def _amount(document: Document, number: Decimal) -> str:
+    return amount(number, document.buyer.language, document.digits)
+
+
 def _others(document: Document, lines: Sequence[DocumentLine]) -> str:
     """Write what all lines come to that are not printed."""
-    return amount(subtract(document.totals.net, total(line.net for line in lines)), document.buyer.language)
+    return amount(
+        subtract(document.totals.net, total(line.net for line in lines)), document.buyer.language, document.digits
+    )
 
 
 def _sums(document: Document) -> list[tuple[str, str]]:
     language, totals = document.buyer.language, document.totals
     words = WORDS[language]
-    rounding = [(words["rounding"], amount(totals.rounding, language))] if totals.rounding else []
+    rounding = [(words["rounding"], _amount(document, totals.rounding))] if totals.rounding else []
     rate = f"{words['vat']} {quantity(document.tax.percent, language)} %"
-    return [(words["net"], amount(totals.net, language)), (rate, amount(totals.tax, language)), *rounding]
+    return [
+        (words["net"], _amount(document, totals.net)),
+        (rate, _amount(document, totals.tax)),
+        *rounding,
+    ]
 
 
 def _months(document: Document) -> list[dict[str, Any]]:
@@ -196,7 +206,7 @@ def _shares(document: Document, name: Callable[[DocumentLine], str]) -> list[dic
     return [
         {
             "name": each,
-            "amount": amount(came_to, document.buyer.language),
+            "amount": _amount(document, came_to),
             "part": float(round(quotient(came_to, largest), 4)) if came_to > 0 else 0,
         }
         for each, came_to in sorted(sums.items(), key=lambda share: (-share[1], share[0]))
@@ -215,8 +225,8 @@ def _spent(document: Document, spent: Spent) -> dict[str, Any]:
     language = document.buyer.language
     part = quotient(spent.spent, spent.limit)
     return {
-        "name": WORDS[language][spent.kind.value].format(amount(spent.limit, language)),
-        "amount": f"{amount(spent.spent, language)} · {percent(part, language)}",
+        "name": WORDS[language][spent.kind.value].format(_amount(document, spent.limit)),
+        "amount": f"{_amount(document, spent.spent)} · {percent(part, language)}",
         "part": float(round(min(max(part, ZERO), ONE), 4)),
         "is_over": part > ONE,
     }
@@ -229,10 +239,10 @@ def _of_which(document: Document) -> Iterable[tuple[str, str]]:
         ("pools", [line.net for line in document.lines if line.pool]),
         ("adjustments", [line.net for line in document.lines if line.month]),
     ):
-        yield words[name], amount(total(chosen), language) if chosen else ""
+        yield words[name], _amount(document, total(chosen)) if chosen else ""
     if document.last:
         before = document.last.total if document.kind is DocumentKind.INVOICE else opposite(document.last.total)
-        yield words["last"].format(month_before(document.month, language)), amount(before, language)
+        yield words["last"].format(month_before(document.month, language)), _amount(document, before)
 
 
 def _line(document: Document, line: DocumentLine) -> dict[str, str]:
@@ -246,7 +256,7 @@ def _line(document: Document, line: DocumentLine) -> dict[str, str]:
         "quantity": quantity(quoted.quantity, language),
         "unit": "" if quoted.is_lump else line.unit,
         "price": f"{price(quoted.price, language)}{per}",
-        "amount": amount(line.net, language),
+        "amount": _amount(document, line.net),
     }
 
 
@@ -257,7 +267,7 @@ def _note(document: Document, line: DocumentLine) -> Iterable[str]:
         yield WORDS[language]["of_month"].format(month(line.month, language))
     if line.set_off:
         language = document.buyer.language
-        yield WORDS[language]["set_off"].format(amount(line.set_off, language))
+        yield WORDS[language]["set_off"].format(_amount(document, line.set_off))
     yield from [line.accounting_cost] if line.accounting_cost else []
 
 

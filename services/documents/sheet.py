@@ -14,8 +14,7 @@ from xlsxwriter.format import Format
 from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
-from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.money import HUNDRED, plain, quotient
+from services.contract.money import HUNDRED, decimals, plain, quotient
 from services.documents.model import Document, DocumentKind
 from services.documents.rows import FIELDS, Field, Sort, Value, row
 from services.documents.texts import exemption, note
@@ -23,12 +22,7 @@ from services.documents.texts import exemption, note
 Formats: TypeAlias = dict[Sort | str, Format]
 DIGITS_MAX = 15
 """Significant digits of a number in a spreadsheet."""
-_NUMBER_FORMATS = {
-    Sort.INTEGER: "0",
-    Sort.NUMBER: "#,##0.############",
-    Sort.AMOUNT: "#,##0.00",
-    Sort.DATE: "yyyy-mm-dd",
-}
+_NUMBER_FORMATS = {Sort.INTEGER: "0", Sort.NUMBER: "#,##0.############", Sort.DATE: "yyyy-mm-dd"}
 _AMOUNT = list(FIELDS).index("amount")
 
 
@@ -40,14 +34,20 @@ def as_xlsx(document: Document) -> bytes:
         title = f"{document.called.capitalize()} {document.number}".rstrip()
         book.set_properties({"title": title, "author": document.seller.party.legal_name, "created": created})
         formats: Formats = {sort: book.add_format({"num_format": form}) for sort, form in _NUMBER_FORMATS.items()}
+        formats[Sort.AMOUNT] = book.add_format({"num_format": _number_format(document.digits)})
         formats[Sort.TEXT] = book.add_format()
         formats["head"] = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
         formats["bold"] = book.add_format({"bold": True})
-        formats["total"] = book.add_format({"bold": True, "top": 1, "num_format": _NUMBER_FORMATS[Sort.AMOUNT]})
+        digits = max(document.digits, decimals(document.totals.tax))  # VAT may have more than the currency
+        formats["total"] = book.add_format({"bold": True, "top": 1, "num_format": _number_format(digits)})
         is_exact = _all_fit(document)
         _summary(book.add_worksheet("Summary"), document, formats, is_exact=is_exact)
         _lines(book.add_worksheet("Lines"), document, formats, is_exact=is_exact)
     return out.getvalue()
+
+
+def _number_format(digits: int) -> str:
+    return f"#,##0.{'0' * digits}".rstrip(".")
 
 
 def fits(amount: Decimal) -> bool:
@@ -95,9 +95,8 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
         (f"VAT, {document.tax.category.value} {percent} %", _vat(f"B{at + 1}", rate, document.left), totals.tax),
     ]
     if totals.rounding:
-        digits = CURRENCY_DIGITS[document.currency]
         gross = f"(B{at + 1}+B{at + 2})"
-        sums.append(("Rounding", f"=ROUND(ROUND({gross},{digits})-{gross},2)", totals.rounding))
+        sums.append(("Rounding", f"=ROUND(ROUND({gross},{document.digits})-{gross},2)", totals.rounding))
     sums.append((f"To be {owed}", f"=SUM(B{at + 1}:B{at + len(sums)})", totals.payable))
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])

@@ -7,7 +7,7 @@ from decimal import Decimal
 from babel.dates import format_date
 from babel.numbers import format_compact_decimal, format_decimal, format_percent, get_decimal_symbol
 
-from services.contract.money import round_half_up
+from services.contract.money import decimals, round_half_up
 from services.contract.months import first_day, month_of
 from services.contract.parties import Language
 from services.documents.model import DocumentKind
@@ -76,9 +76,11 @@ WORDS: Mapping[Language, Mapping[str, str]] = {
 }
 
 
-def amount(number: Decimal, language: Language) -> str:
-    """Write an amount that is due."""
-    return format_decimal(number, "#,##0.00;-#,##0.00", locale=LOCALES[language])
+def amount(number: Decimal, language: Language, digits: int) -> str:
+    """Write an amount in a currency of so many decimals; one of VAT may have more, and they are not lost."""
+    shown = "0" * max(digits, decimals(number))
+    form = f"#,##0.{shown}" if shown else "#,##0"
+    return format_decimal(number, f"{form};-{form}", locale=LOCALES[language])
 
 
 def compact(number: Decimal, language: Language) -> str:

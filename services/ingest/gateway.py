@@ -5,35 +5,26 @@ the contract says is decided behind it, where a rejection is kept and can be sen
 """
 
 import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from http import HTTPStatus
-from pathlib import Path
 
 import asyncpg
 import msgspec
-import swagger_ui_bundle
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
-from prometheus_client import Counter, Histogram
-from starlette import types as asgi
-from starlette.exceptions import HTTPException
+from fastapi.responses import JSONResponse
+from prometheus_client import Counter
 from starlette.requests import ClientDisconnect
 
 from services.ingest.decide import check_form
 from services.ingest.events import read_json, too_large
-from services.ingest.keys import KeyRing
 from services.ingest.outlet import UnavailableError
-from services.ingest.problems import REQUEST, RESPONSES, Problem
+from services.ingest.problems import REQUEST, RESPONSES
 from services.kafka import raw_topic
-from services.metrics import SECONDS
+from services.keys import KeyRing
 from services.postgres import TRANSIENT
 from services.reasons import Reason, Refusal
+from services.web import Problem, application, declare_key, owner_of_key
 
 BODY_SIZE_MAX = 8 * 1024 * 1024
 EVENTS_MAX = 10_000
@@ -44,8 +35,6 @@ ONE = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 LINES = ("application/x-ndjson", "application/jsonl")
 
-REQUESTS_TOTAL = Counter("plafond_gateway_requests_total", "Requests by answer.", ["status"])
-REQUEST_SECONDS = Histogram("plafond_gateway_request_duration_seconds", "Time to the answer.", buckets=SECONDS)
 EVENTS_TOTAL = Counter("plafond_gateway_events_total", "Events by what became of them.", ["provider", "outcome"])
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -57,7 +46,6 @@ where provider = $1 and ($3::uuid is null or (received_at, partition, "offset", 
 order by received_at desc, partition desc, "offset" desc, rejection desc limit $2
 """
 _PARAMETERS = {"description": "A parameter is not of its form.", "content": RESPONSES[400]["content"]}
-_SWAGGER = next((Path(swagger_ui_bundle.__file__).parent / "vendor").glob("swagger-ui-*"))
 
 
 Send = Callable[[str, list[bytes]], Awaitable[None]]
@@ -66,13 +54,8 @@ Send = Callable[[str, list[bytes]], Awaitable[None]]
 
 def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool) -> FastAPI:
     """Make the application."""
-    app = FastAPI(title="Plafond usage gateway", version="1", docs_url=None, redoc_url=None)
-    app.openapi_version = "3.0.3"  # what the bundled Swagger UI can show
+    app = application("Plafond usage gateway")
     door = Door(ring, send, pool)
-    app.add_middleware(_Measured)
-    app.add_exception_handler(Problem, _answer)
-    app.add_exception_handler(HTTPException, _answer_framework)
-    app.add_exception_handler(RequestValidationError, _answer_parameters)
     app.add_api_route(
         "/v1/usage", door.push, methods=["POST"], status_code=202, summary="Push usage events",
         openapi_extra=REQUEST, responses=RESPONSES,
@@ -81,9 +64,10 @@ def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool) -> FastAPI:
         "/v1/rejections", door.rejections, methods=["GET"], summary="Your newest rejections",
         responses={401: RESPONSES[401], 422: _PARAMETERS, 503: RESPONSES[503]},
     )  # fmt: skip
-    app.add_api_route("/docs", _documentation, methods=["GET"], include_in_schema=False)
-    app.mount("/docs/assets", StaticFiles(directory=_SWAGGER))
-    _declare_key(app)
+    declare_key(app, "provider")["paths"]["/v1/usage"]["post"]["responses"]["202"] = {
+        "description": "Taken: Kafka has acknowledged every event.",
+        "content": {"application/json": {"example": {"taken": 1}}},
+    }
     return app
 
 
@@ -98,7 +82,7 @@ class Door:
 
         Sending the same events again is harmless: an event is known by its id for ever.
         """
-        provider = await self._sender(request)
+        provider = await owner_of_key(request, self._ring, self._pool, "provider")
         _refuse_encoded(request)
         events = _split(await _body(request), request.headers.get("content-type", ""))
         await _refuse_bad(provider, events)
@@ -117,78 +101,13 @@ class Door:
 
         The list goes on with `after`, the last rejection that was shown; it is empty once there are no more.
         """
-        provider = await self._sender(request)
+        provider = await owner_of_key(request, self._ring, self._pool, "provider")
         try:
             async with self._pool.acquire() as connection:
                 rows = await connection.fetch(_REJECTIONS, provider, max(1, min(limit, 1000)), after)
         except TRANSIENT as error:
             raise Problem(503, "Can't be read now", "The database does not answer.") from error
         return Response(msgspec.json.encode({"rejections": [dict(row) for row in rows]}), media_type="application/json")
-
-    async def _sender(self, request: Request) -> str:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        try:
-            provider = await self._ring.find(key.strip(), self._pool) if scheme.lower() == "bearer" else None
-        except TRANSIENT as error:
-            raise Problem(503, "Can't tell whose key this is now", "The database does not answer.") from error
-        if provider is None:
-            raise Problem(401, "No valid API key", "Send Authorization: Bearer with the provider's API key.")
-        return provider
-
-
-class _Measured:
-    """Counts answers and the time to them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
-
-    def __init__(self, app: asgi.ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        began = time.perf_counter()
-
-        async def answer(message: asgi.Message) -> None:
-            if message["type"] == "http.response.start":
-                _count(message["status"], began)
-            await send(message)
-
-        try:
-            await self._app(scope, receive, answer)
-        except Exception:
-            _count(HTTPStatus.INTERNAL_SERVER_ERROR, began)
-            raise
-
-
-def _count(status: int, began: float) -> None:
-    REQUESTS_TOTAL.labels(str(int(status))).inc()
-    REQUEST_SECONDS.observe(time.perf_counter() - began)
-
-
-async def _answer(_request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, Problem), "registered for problems only"
-    return problem.response()
-
-
-async def _answer_framework(_request: Request, error: Exception) -> Response:
-    """Answer what FastAPI says no to by itself: no such address, no such method."""
-    assert isinstance(error, HTTPException), "registered for these only"
-    response = Problem(error.status_code, HTTPStatus(error.status_code).phrase, str(error.detail)).response()
-    response.headers.update(error.headers or {})
-    return response
-
-
-async def _answer_parameters(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError), "registered for these only"
-    wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
-    return Problem(422, "Bad parameters", wrong[:500]).response()
-
-
-async def _documentation() -> HTMLResponse:
-    return get_swagger_ui_html(
-        openapi_url="/openapi.json",
-        title="Plafond usage gateway",
-        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-        swagger_css_url="/docs/assets/swagger-ui.css",
-        swagger_favicon_url="/docs/assets/favicon-32x32.png",
-    )
 
 
 async def _body(request: Request) -> bytes:
@@ -262,17 +181,3 @@ async def _refuse_bad(provider: str, events: list[bytes]) -> None:
     more = f"; the first {ERRORS_SHOWN_MAX} are named" if len(bad) > ERRORS_SHOWN_MAX else ""
     detail = f"{len(bad)} of {len(events)} events can't be taken{more}. None was taken."
     raise Problem(403 if foreign else 400, "Not yours" if foreign else "Bad events", detail, errors=errors)
-
-
-def _declare_key(app: FastAPI) -> None:
-    """Say in the OpenAPI document that every operation wants a key."""
-    made = app.openapi()
-    made.setdefault("components", {})["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "The provider's API key."}
-    }
-    made["security"] = [{"key": []}]
-    made["paths"]["/v1/usage"]["post"]["responses"]["202"] = {
-        "description": "Taken: Kafka has acknowledged every event.",
-        "content": {"application/json": {"example": {"taken": 1}}},
-    }
-    app.openapi_schema = made

@@ -1,9 +1,8 @@
-"""Answers that say no, in the form of RFC 9457 (problem details), and the words of the API's documentation."""
+"""The words of the usage API's documentation."""
 
 from typing import Any
 
-from fastapi import status
-from fastapi.responses import JSONResponse
+from services.web import PROBLEM
 
 EXAMPLE = {
     "specversion": "1.0",
@@ -13,30 +12,6 @@ EXAMPLE = {
     "time": "2016-03-01T00:00:00Z",
     "subject": "EC/DIGIT",
     "data": {"lot": "2", "item": "vcpu.hour", "quantity": "2", "region": "fr-paris", "resource": "vm-1019"},
-}
-_PROBLEM = {
-    "application/problem+json": {
-        "schema": {
-            "type": "object",
-            "properties": {
-                "type": {"type": "string"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "errors": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "position": {"type": "integer", "description": "in the request, from 0"},
-                            "reason": {"type": "string"},
-                            "explanation": {"type": "string"},
-                        },
-                    },
-                },
-            },
-        }
-    }
 }
 _EVENT: dict[str, Any] = {
     "type": "object",
@@ -73,28 +48,10 @@ REQUEST = {
     },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    400: {"description": "Some events are not well-formed; each is named, none was taken.", "content": _PROBLEM},
-    401: {"description": "No valid API key.", "content": _PROBLEM},
-    403: {"description": "Events in another provider's name; none was taken.", "content": _PROBLEM},
-    413: {"description": "Larger than a request may be.", "content": _PROBLEM},
-    415: {"description": "Not one of the media types.", "content": _PROBLEM},
-    503: {"description": "Can't be stored now; send all again after Retry-After seconds.", "content": _PROBLEM},
+    400: {"description": "Some events are not well-formed; each is named, none was taken.", "content": PROBLEM},
+    401: {"description": "No valid API key.", "content": PROBLEM},
+    403: {"description": "Events in another provider's name; none was taken.", "content": PROBLEM},
+    413: {"description": "Larger than a request may be.", "content": PROBLEM},
+    415: {"description": "Not one of the media types.", "content": PROBLEM},
+    503: {"description": "Can't be stored now; send all again after Retry-After seconds.", "content": PROBLEM},
 }
-
-
-class Problem(Exception):  # noqa: N818 named as RFC 9457 names it
-    """A request that is answered with a problem."""
-
-    def __init__(self, code: int, title: str, detail: str, **extra: Any) -> None:
-        super().__init__(title)
-        self.code, self.title, self.detail, self.extra = code, title, detail, extra
-
-    def response(self) -> JSONResponse:
-        """Return the answer."""
-        headers = {}
-        if self.code == status.HTTP_401_UNAUTHORIZED:
-            headers["WWW-Authenticate"] = 'Bearer realm="plafond"'
-        if self.code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = "5"
-        body = {"type": "about:blank", "title": self.title, "status": self.code, "detail": self.detail, **self.extra}
-        return JSONResponse(body, self.code, headers, media_type="application/problem+json")

@@ -1,16 +1,11 @@
 """How the ingest service starts: gateway, consumer and recorder in one process."""
 
-import asyncio
-
 import asyncpg
-import uvicorn
-from fastapi import FastAPI
 
 from services.contract_watch import NewestContract
 from services.decisions.topic import wait_until_whole
 from services.ingest.consume import Ingest
 from services.ingest.gateway import gateway
-from services.ingest.keys import KeyRing
 from services.ingest.outlet import Outlet
 from services.ingest.record import Recorder
 from services.kafka import (
@@ -25,11 +20,13 @@ from services.kafka import (
     wait_for_topics,
 )
 from services.kafka_reader import reading
+from services.keys import KeyRing
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
 from services.settings import Settings
 from services.standstill import Attention
+from services.web import serve
 
 
 async def run(settings: Settings) -> None:
@@ -49,7 +46,7 @@ async def run(settings: Settings) -> None:
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
             await run_together(
-                _serve(gateway(ring, outlet.send, pool), settings),
+                serve(gateway(ring, outlet.send, pool), settings.host, settings.gateway_port),
                 _consume(settings.kafka, pool, sender, newest, attention),
                 _record(settings.kafka, pool, recorder),
                 forever(1, follow),
@@ -76,29 +73,3 @@ async def _consume(
 async def _record(kafka: str, pool: asyncpg.Pool, attention: Attention) -> None:
     async with reading(kafka, RECORD_GROUP, REJECTED) as reader:
         await Recorder(reader, pool, attention).run()
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the service has its own."""
-
-    def install_signal_handlers(self) -> None:
-        pass
-
-
-async def _serve(app: FastAPI, settings: Settings) -> None:
-    config = uvicorn.Config(
-        app,
-        settings.host,
-        settings.gateway_port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-    )
-    server = _Server(config)
-    try:
-        await server.serve()
-    except asyncio.CancelledError:
-        server.should_exit = True
-        await server.shutdown()
-        raise

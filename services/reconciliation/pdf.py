@@ -48,6 +48,7 @@ def as_pdf(found: Reconciliation) -> bytes:
 def _data(found: Reconciliation) -> dict[str, Any]:
     about = f"{', '.join(found.awards)} · {month(found.month, _ENGLISH)}"
     left_out = len(found.rows) - ROWS_MAX
+    invoiced, expected = (amount(each, _ENGLISH, found.digits) for each in (found.invoiced, found.expected))
     return {
         "title": f"Reconciliation {about}",
         "about": about,
@@ -56,16 +57,15 @@ def _data(found: Reconciliation) -> dict[str, Any]:
                 "number": _short(each.number),
                 "kind": "credit note" if each.is_credit else "invoice",
                 "issued": day(each.issued, _ENGLISH) if each.issued else "",
-                "net": amount(each.net, _ENGLISH),
+                "net": amount(each.net, _ENGLISH, found.digits),
             }
             for each in found.documents
         ],
         "verdict": "Agrees" if found.agrees else "Differs",
-        "sums": f"invoiced {amount(found.invoiced, _ENGLISH)}, expected {amount(found.expected, _ENGLISH)} "
-                f"{found.currency}, without VAT",
-        "invoiced": amount(found.invoiced, _ENGLISH),
-        "expected": amount(found.expected, _ENGLISH),
-        "difference": _signed(sum_of_parts(found)),
+        "sums": f"invoiced {invoiced}, expected {expected} {found.currency}, without VAT",
+        "invoiced": invoiced,
+        "expected": expected,
+        "difference": _signed(sum_of_parts(found), found),
         "parts": list(_parts(found)),
         "said": [_short(each) for each in (*found.problems, *found.notes)],
         "elsewhere": f"The last {left_out} rows are in the CSV file." if left_out > 0 else "",
@@ -80,7 +80,7 @@ def _parts(found: Reconciliation) -> Iterator[dict[str, Any]]:
         yield {
             "name": category.value,
             "rows": _rows_of(found, category),
-            "amount": _signed(part),
+            "amount": _signed(part, found),
             "part": float(round(quotient(abs(part), largest), 4)) if largest else 0,
         }
 
@@ -100,9 +100,9 @@ def _row(found: Reconciliation, row: Row) -> dict[str, str]:
         "invoiced_quantity": _quantity(row.invoiced_quantity),
         "expected_quantity": _quantity(row.expected_quantity),
         "unit": row.unit,
-        "invoiced": amount(row.invoiced, _ENGLISH),
-        "expected": amount(row.expected, _ENGLISH),
-        "difference": _signed(row.difference),
+        "invoiced": amount(row.invoiced, _ENGLISH, found.digits),
+        "expected": amount(row.expected, _ENGLISH, found.digits),
+        "difference": _signed(row.difference, found),
     }
 
 
@@ -110,8 +110,9 @@ def _quantity(number: Fraction | None) -> str:
     return worded(Decimal(quantity(number)), _ENGLISH) if number is not None else ""
 
 
-def _signed(number: Decimal) -> str:
-    return f"+{amount(number, _ENGLISH)}" if number > 0 else amount(number, _ENGLISH)
+def _signed(number: Decimal, found: Reconciliation) -> str:
+    text = amount(number, _ENGLISH, found.digits)
+    return f"+{text}" if number > 0 else text
 
 
 def _short(text: str) -> str:

@@ -16,9 +16,9 @@ import uvicorn
 
 from services.ingest import gateway as door
 from services.ingest import push
-from services.ingest.keys import KeyRing, create, revoke
 from services.ingest.outlet import Outlet, UnavailableError
 from services.kafka import ensure_topics, raw_topic, topics
+from services.keys import KeyRing, create, revoke
 from services.postgres import migrate, open_pool
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports

@@ -1,0 +1,59 @@
+"""How the delivery service starts: the rounds, and the desk where institutions fetch their documents."""
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from services.contract_watch import NewestContract
+from services.decisions.topic import wait_until_whole
+from services.delivery.documents import Documents
+from services.delivery.download import downloads
+from services.delivery.journal import Journal
+from services.delivery.metrics import measure
+from services.delivery.rounds import Rounds
+from services.delivery.settings import Ways
+from services.kafka import Sender, topics, wait_for_topics
+from services.keys import INSTITUTIONS, KeyRing
+from services.postgres import open_pool, wait_until_ready
+from services.probes import Probes
+from services.service import forever, kafka_answers, postgres_answers, run_together
+from services.settings import Settings
+from services.web import serve
+
+ROUND_SECONDS, MEASURE_SECONDS, KEYS_SECONDS = 5.0, 10.0, 2.0
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, ways: Ways) -> None:
+    """Deliver until told to stop."""
+    await wait_until_ready(settings.database_url)
+    pool = await open_pool(settings.database_url, "plafond-delivery")
+    sender = Sender(settings.kafka, "delivery")
+    journal, ring = Journal(settings.kafka, sender), KeyRing(INSTITUTIONS)
+    documents = Documents(ways.documents, settings.database_url)
+    rounds = Rounds(pool, journal, documents, ways)
+
+    async def go() -> None:
+        try:
+            await rounds.go()
+        except KafkaError as error:
+            log.warning("kafka.failed", error=repr(error))
+
+    try:
+        contract = await NewestContract(pool, "delivery").wait()
+        await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_until_whole(pool, settings.kafka)
+        await ring.refresh(pool)
+        log.info("delivery.ways", channels=[each.value for each in ways.channels], documents=str(ways.documents))
+        checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
+        async with Probes(settings.host, settings.port, checks):
+            await run_together(
+                serve(downloads(ring, pool, documents), settings.host, settings.gateway_port),
+                forever(ROUND_SECONDS, go),
+                forever(MEASURE_SECONDS, lambda: measure(pool)),
+                forever(KEYS_SECONDS, lambda: ring.refresh(pool)),
+            )
+    finally:
+        await journal.stop()
+        await sender.stop()
+        await pool.close()
