@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
+from services import web
 from services.ingest import gateway as door
 from services.ingest import push
 from services.ingest.outlet import Outlet, UnavailableError
@@ -229,7 +230,7 @@ async def test_of_very_many_bad_events_the_first_are_named_and_all_counted(gatew
 
 
 async def test_a_sender_that_goes_away_is_no_error_of_ours(gateway: Gateway, caplog: pytest.LogCaptureFixture):
-    counter = door.REQUESTS_TOTAL.labels("400")
+    counter = web.REQUESTS_TOTAL.labels("400")
     before = counter._value.get()
     host, port = gateway.url.removeprefix("http://").split(":")
     head = f"POST /v1/usage HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {gateway.keys['alpha']}\r\n"

@@ -41,5 +41,6 @@ def test_a_dead_service_is_started_again_and_the_others_stay(tmp_path: Path):
         "ingest",
         "rating",
         "invoicing",
+        "delivery",
     }
     assert not folder.exists()
