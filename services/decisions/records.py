@@ -14,12 +14,14 @@ Record = dict[str, Any]
 
 _DECISIONS = """
 select decision.*, version.sha256, version.file, rerating.batch as rerating_batch, rerating.sha256 as rerating_sha256,
-       rerating.file as rerating_file, rerating_rated.version as rerating_version, closed.version as closed_version
+       rerating.file as rerating_file, rerating_rated.version as rerating_version, closed.version as closed_version,
+       override.reason as override_reason, override.items::text as override_items
 from decisions.decision
      left join contract.version using (version)
      left join contract.rerating using (rerating)
      left join rating.batch as rerating_rated on rerating_rated.batch = rerating.batch
      left join invoicing.month as closed on closed.month = decision.month
+     left join invoicing.override on override.month = decision.month
 where number = any($1::bigint[]) order by number
 """
 _RERATED = """
@@ -96,6 +98,7 @@ async def _close(connection: Connection, row: asyncpg.Record) -> Record | None:
         **await issued(connection, row["month"]),
         "rated_until": _rated_until(row),
         "waiting": list(map(str, row["waiting"])),
+        "override": row["override_reason"] and {"reason": row["override_reason"], "items": row["override_items"]},
     }
 
 
@@ -158,9 +161,11 @@ def same(left: Record, right: Record) -> bool:
 
 
 def _told(record: Record) -> Record:
-    """Leave out up to where usage had come: a decision that was entered again by hand has another place."""
+    """Leave out up to where usage had come, since a decision that was entered again by hand has another place; and an
+    override, which was not published in the beginning.
+    """
     return {
-        key: {name: each for name, each in value.items() if name not in {"rated_until", "waiting"}}
+        key: {name: each for name, each in value.items() if name not in {"rated_until", "waiting", "override"}}
         if isinstance(value, dict)
         else value
         for key, value in record.items()

@@ -16,6 +16,10 @@ from services.postgres import Connection
 from services.recovery.lacking import EPOCH, RecoveryError
 from services.rerating.store import Again, post_again
 
+_KEEP_OVERRIDE = """
+insert into invoicing.override (month, reason, items, overridden_at, overridden_by) values ($1, $2, $3, $4, $5)
+"""
+
 
 async def repeat(connection: Connection, record: Record) -> None:
     """Let a decision happen again; raises RecoveryError where it comes to something else."""
@@ -70,6 +74,8 @@ async def _close(connection: Connection, record: Record) -> None:
         await settle_and_close(connection, stored, month, at, record["decided_by"])
     except CloseError as error:
         raise RecoveryError(f"{month} can't be closed as it was: {error}") from error
+    if override := told["override"]:
+        await connection.execute(_KEEP_OVERRIDE, month, override["reason"], override["items"], at, record["decided_by"])
     made = await issued(connection, month)
     if different := _different(told, made):
         raise RecoveryError(f"{month} is not closed again, since its invoices would be others: {different}")

@@ -112,6 +112,7 @@ BOOKS = {
     "reissues": "select * from invoicing.reissue order by number",
     "disputes": "select * from invoicing.dispute_step order by step",
     "months": "select * from invoicing.month where closed_at is not null order by month",
+    "overrides": "select * from invoicing.override order by month",
     "versions": "select * from contract.version order by version",
     "reratings": "select * from contract.rerating join contract.rerated using (rerating) order by rerating, award, month",
     "alerts": "select alert, level, code, threshold, ceiling, raised_at from invoicing.alert order by alert",
