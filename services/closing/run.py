@@ -1,11 +1,12 @@
 """Closing months by itself, where the contract file says so."""
 
 import asyncpg
+import msgspec
 import structlog
 from prometheus_client import Gauge
 
 from services import contract_store
-from services.closing.due import close_due
+from services.apart import run_apart
 from services.closing.months import due_months
 
 SECONDS = 600.0
@@ -17,20 +18,23 @@ _ONE_WORKER = "select pg_try_advisory_lock(hashtext('closing'))"
 log = structlog.get_logger()
 
 
-async def close_what_is_due(pool: asyncpg.Pool) -> None:
+async def close_what_is_due(database_url: str, pool: asyncpg.Pool) -> None:
     """Close the months that are due, if the contract says so and no other worker is at it.
 
-    What can't be closed is told by a metric and in the log, with what is in its way.
+    It is done by a process of its own. What can't be closed is told by a metric and in the log, with what is in its
+    way.
     """
     async with pool.acquire() as connection:  # that it is let go gives the lock back
         stored = await contract_store.newest(connection)
         if stored is None:
             return
+        due = await due_months(connection, stored)
         if stored.contract.closes_itself and await connection.fetchval(_ONE_WORKER):
-            closed, held = await close_due(connection, stored)
-            for month, invoices in closed:
-                log.info("month.closed", month=month, invoices=len(invoices))
-            if held:
-                log.warning("month.not_closed", month=held[0], error=str(held[1]))
-            MONTHS_HELD.set(1 if held else 0)
-        MONTHS_DUE.set(len(await due_months(connection, stored)))
+            done = await run_apart(database_url, "close", "--due", "--json") if due else None
+            for each in msgspec.json.decode(done.answer) if done and done.answer else []:
+                log.info("month.closed", month=each["month"], invoices=len(each["invoices"]))
+            if done and done.status:
+                log.warning("month.not_closed", error=done.said)
+            MONTHS_HELD.set(1 if done and done.status else 0)
+            due = await due_months(connection, stored)
+        MONTHS_DUE.set(len(due))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
+from functools import partial
 from typing import Annotated, Any, NoReturn
 
 import structlog
@@ -63,7 +64,7 @@ def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
     from services.closing.run import SECONDS, close_what_is_due  # noqa: PLC0415
     from services.invoicing.run import run as invoicing  # noqa: PLC0415
 
-    return invoicing(settings, close_what_is_due, SECONDS)
+    return invoicing(settings, partial(close_what_is_due, settings.database_url), SECONDS)
 
 
 def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:

@@ -5,14 +5,13 @@ is missing is made again from the ledger.
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
+from services.apart import run_apart
 from services.documents.files import FORMS, digest_of
 from services.postgres import Connection
 
@@ -82,19 +81,9 @@ class Documents:
 
     async def _export(self, month: str) -> bool:
         """Have a month's missing documents made; tell whether that was done, though some may lack something."""
-        words = ["invoices", "export", "--month", month, "--out", str(self.folder), "--only-missing", "--json"]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", *words,
-            env={**os.environ, "PLAFOND_DATABASE_URL": self._database_url},
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        try:
-            _, said = await process.communicate()
-        except asyncio.CancelledError:
-            process.kill()
-            await process.wait()
-            raise
-        if process.returncode not in (0, 1):
-            log.warning("documents.not_made", month=month, error=said.decode("utf-8", "replace").strip()[-500:])
+        words = ("invoices", "export", "--month", month, "--out", str(self.folder), "--only-missing", "--json")
+        done = await run_apart(self._database_url, *words)
+        if done.status not in {0, 1}:
+            log.warning("documents.not_made", month=month, error=done.said)
             return False
         return True

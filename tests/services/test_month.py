@@ -188,12 +188,12 @@ async def test_a_contract_closes_its_months_itself_once_with_several_workers(pip
     await pipeline.through()
     pools = [await open_pool(pipeline.url, "test", size=1) for _ in range(3)]
     try:
-        await close_what_is_due(pools[0])
+        await close_what_is_due(pipeline.url, pools[0])
         assert (MONTHS_DUE.collect()[0].samples[0].value, MONTHS_HELD.collect()[0].samples[0].value) == (1, 1)
         await pipeline.push("alpha", [event("alpha", "june-odd", quantity="1", **june)])
         await pipeline.through()
-        await asyncio.gather(*map(close_what_is_due, pools))
-        await close_what_is_due(pools[0])
+        await asyncio.gather(*(close_what_is_due(pipeline.url, each) for each in pools))
+        await close_what_is_due(pipeline.url, pools[0])
         assert (MONTHS_DUE.collect()[0].samples[0].value, MONTHS_HELD.collect()[0].samples[0].value) == (0, 0)
     finally:
         for pool in pools:
