@@ -10,7 +10,8 @@ from services.commands.month import refuse_no_month
 from services.commands.servers import DatabaseOption, on_contract, on_database
 from services.contract.money import total
 from services.contract_store import StoredContract
-from services.documents.export import Exported, ExportError, export_month
+from services.documents.closed_month import ExportError
+from services.documents.export import Exported, export_month
 from services.documents.files import UnwritableError
 from services.documents.pro_forma import export_pro_forma
 from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show

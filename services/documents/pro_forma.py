@@ -11,10 +11,12 @@ from pathlib import Path
 from services.contract.model import Contract
 from services.contract.money import total
 from services.contract_store import StoredContract
-from services.documents.export import Exported, ExportError, export_side_by_side, issued_until
+from services.documents.closed_month import ExportError, issued_until
+from services.documents.export import Exported
 from services.documents.files import Names, Task
 from services.documents.make import Issued
 from services.documents.model import Preceding
+from services.documents.side_by_side import export_side_by_side
 from services.invoicing.close import Invoice
 from services.invoicing.read import is_closed
 from services.invoicing.statement import Statement

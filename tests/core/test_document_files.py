@@ -17,7 +17,7 @@ import pytest
 from lxml import etree
 
 from services.contract.money import total
-from services.documents import export
+from services.documents import side_by_side
 from services.documents.data import CSV_COLUMNS, as_csv, as_json
 from services.documents.files import FORMS, Names, Recorded, Task, UnwritableError, export_invoice
 from services.documents.sheet import as_xlsx
@@ -170,9 +170,9 @@ def test_other_bytes_than_were_exported_first_are_not_written(tmp_path: Path):
 def test_a_large_month_is_exported_side_by_side_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     names, task = _task()
     more = replace(task, issued=issued([line("1", "0.06", institution="EC")] * 2, "EC"))
-    alone = list(export.export_side_by_side(names, [task, more], tmp_path / "alone"))
-    monkeypatch.setattr(export, "SIDE_BY_SIDE_LINES", 3)
-    together = list(export.export_side_by_side(names, [task, more], tmp_path / "together"))
+    alone = list(side_by_side.export_side_by_side(names, [task, more], tmp_path / "alone"))
+    monkeypatch.setattr(side_by_side, "SIDE_BY_SIDE_LINES", 3)
+    together = list(side_by_side.export_side_by_side(names, [task, more], tmp_path / "together"))
     assert together == alone[::-1], "the largest first"
     assert _files(tmp_path / "together") == _files(tmp_path / "alone")
 
@@ -190,13 +190,13 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path):
 _EXPORTING = """
 import sys, time
 from pathlib import Path
-from services.documents import export
+from services.documents import side_by_side
 from services.documents.files import Names, Task
 from tests.documents import issued, line, small
 if __name__ == "__main__":
-    export.SIDE_BY_SIDE_LINES = 0
+    side_by_side.SIDE_BY_SIDE_LINES = 0
     task = Task(issued([line("1", "1")]), (1,), {})
-    for _ in export.export_side_by_side(Names(small(), {1: small()}), [task, task], Path(sys.argv[1])):
+    for _ in side_by_side.export_side_by_side(Names(small(), {1: small()}), [task, task], Path(sys.argv[1])):
         print("one is written", flush=True)
         time.sleep(60)
 """
