@@ -38,7 +38,7 @@ _FRENCH = {
     "credit note of": "veuillez trouver la note de crédit {number} de {month}, au titre du contrat {contract}.",
     "payable": "À payer : {amount}", "due": "À payer : {amount}, au plus tard le {due}",
     "credited": "Crédité : {amount}",
-    "attached": "Joints : {}", "elsewhere": "Trop grands pour un courriel, et à retirer chez nous : {}",
+    "attached": "Pièce jointe : {}", "elsewhere": "Trop volumineux pour un courriel, et à retirer chez nous : {}",
     "pdf": "le document à lire, qui contient la facture électronique",
     "xml": "la facture électronique (UBL, Peppol BIS Billing 3.0)",
     "end": "Ce message a été envoyé par un programme.",
