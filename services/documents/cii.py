@@ -7,6 +7,7 @@ rules of the profile EN 16931. Numbers in comments (BT-…, BG-…) are the stan
 import io
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from itertools import chain
 
 from services.contract.money import ONE, plain
@@ -63,6 +64,7 @@ def _line(document: Document, line: DocumentLine) -> Element:
     quoted = line.quote
     base = [] if quoted.base == ONE else [text("ram:BasisQuantity", plain(quoted.base), "unitCode", line.unit_code)]
     price = (text("ram:ChargeAmount", plain(quoted.price)), *base)
+    listed = [] if quoted.listed is None else [_listed(quoted.listed, quoted.discount, base)]  # BT-148, BT-147
     account = [_account(line.accounting_cost)] if line.accounting_cost else []  # BT-133
     sums = group("ram:SpecifiedTradeSettlementLineMonetarySummation", text("ram:LineTotalAmount", f"{line.net:z.2f}"))
     return group(
@@ -75,11 +77,24 @@ def _line(document: Document, line: DocumentLine) -> Element:
             *(group("ram:ApplicableProductCharacteristic", text("ram:Description", name), text("ram:Value", value))
               for name, value in attributes(line)),
         ),
-        group("ram:SpecifiedLineTradeAgreement", group("ram:NetPriceProductTradePrice", *price)),
+        group("ram:SpecifiedLineTradeAgreement", *listed, group("ram:NetPriceProductTradePrice", *price)),
         group("ram:SpecifiedLineTradeDelivery",
               text("ram:BilledQuantity", plain(quoted.quantity), "unitCode", line.unit_code)),
         group("ram:SpecifiedLineTradeSettlement", _line_tax(document.tax), sums, *account),
     )  # fmt: skip
+
+
+def _listed(listed: Decimal, discount: Decimal, base: list[Element]) -> Element:
+    return group(
+        "ram:GrossPriceProductTradePrice",
+        text("ram:ChargeAmount", plain(listed)),
+        *base,
+        group(
+            "ram:AppliedTradeAllowanceCharge",
+            group("ram:ChargeIndicator", text("udt:Indicator", "false")),
+            text("ram:ActualAmount", plain(discount)),
+        ),
+    )
 
 
 def _line_tax(tax: Tax) -> Element:

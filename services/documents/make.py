@@ -28,7 +28,7 @@ from services.documents.model import (
 )
 from services.documents.quote import quote
 from services.documents.units import PIECE, unit_code
-from services.invoicing.kinds import kind_of
+from services.invoicing.kinds import kind_of, percent_of_list
 from services.invoicing.settle import PostingKey
 from services.invoicing.statement import Line, Statement
 
@@ -182,22 +182,23 @@ def _line(
     issued: Issued,
     accounting_costs: Mapping[str, str],
     turned: Callable[[Decimal], Decimal],
-    kinds: dict[tuple[str, str, str, str], str],
+    terms: dict[tuple[str, str, str, str], tuple[str, Decimal]],
     number: int,
     line: Line,
 ) -> DocumentLine:
     key = line.key
     item = contract.items[key.item]
     quantity, exact, net = turned(line.quantity), turned(line.exact), turned(line.amount)
-    quoted = quote(quantity, exact, net)
     place = (key.award, key.item, key.month, key.tariff)
-    if place not in kinds:
-        kinds[place] = kind_of(contract, key).value
+    if place not in terms:
+        terms[place] = kind_of(contract, key).value, percent_of_list(contract, key)
+    what, percent = terms[place]
+    quoted = quote(quantity, exact, net).at(percent)
     return DocumentLine(
         number=number,
         item=key.item,
         name=item.name,
-        what=kinds[place],
+        what=what,
         award=key.award,
         supplier=contract.suppliers[contract.awards[key.award].supplier].name,
         publisher=_publisher(contract, key.award),

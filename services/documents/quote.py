@@ -4,10 +4,20 @@ Law: quantity x price / base is the line's net amount within 0.01 (EN 16931 tole
 price is what was paid for a unit: the tariff's own where one price held, the average where tiers or shares did.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, quotient, round_half_up, subtract
+from services.contract.money import (
+    HUNDRED,
+    ONE,
+    PRICE_DIGITS,
+    ZERO,
+    decimals,
+    multiply,
+    quotient,
+    round_half_up,
+    subtract,
+)
 
 TOLERANCE = Decimal("0.01")
 _DIGITS_MIN = 6
@@ -17,12 +27,29 @@ _DIGITS_BEYOND = 4
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """`quantity` at `price` for `base` units; `is_lump` where no unit was sold at a price, so one piece is invoiced."""
+    """`quantity` at `price` for `base` units; `is_lump` where no unit was sold at a price, so one piece is invoiced.
+
+    `listed` is what the same would have come to by the supplier's list, where the price is a part of that.
+    """
 
     quantity: Decimal
     price: Decimal
     base: Decimal
     is_lump: bool = False
+    listed: Decimal | None = None
+
+    @property
+    def discount(self) -> Decimal:
+        """What the price is below the list (BT-147)."""
+        return ZERO if self.listed is None else subtract(self.listed, self.price)
+
+    def at(self, percent_of_list: Decimal) -> "Quote":
+        """Return the same where the price is so many per cent of the list; more than 100 is no discount."""
+        if self.is_lump or not self.price or percent_of_list >= HUNDRED:
+            return self
+        digits = max(_DIGITS_MIN, decimals(self.price))
+        listed = round_half_up(quotient(multiply(self.price, HUNDRED), percent_of_list), digits)
+        return replace(self, listed=listed)
 
 
 def quote(quantity: Decimal, exact: Decimal, net: Decimal) -> Quote:

@@ -119,6 +119,8 @@ def _line(document: Document, line: DocumentLine) -> Element:
     price = [_text("PriceAmount", plain(quoted.price), "currencyID", document.currency)]
     if quoted.base != ONE:
         price.append(_text("BaseQuantity", plain(quoted.base), "unitCode", line.unit_code))
+    if quoted.listed is not None:
+        price.append(_discount(document, quoted.discount, quoted.listed))
     return _group(
         "InvoiceLine" if is_invoice else "CreditNoteLine",
         _text("ID", str(line.number)),
@@ -135,6 +137,16 @@ def _line(document: Document, line: DocumentLine) -> Element:
         ),
         _group("Price", *price),
     )  # fmt: skip
+
+
+def _discount(document: Document, discount: Decimal, listed: Decimal) -> Element:
+    """Write what the price is below the supplier's list (BT-147), and the list's price (BT-148)."""
+    return _group(
+        "AllowanceCharge",
+        _text("ChargeIndicator", "false"),
+        _text("Amount", plain(discount), "currencyID", document.currency),
+        _text("BaseAmount", plain(listed), "currencyID", document.currency),
+    )
 
 
 def _category(name: str, tax: Tax, reason: str = "") -> Element:

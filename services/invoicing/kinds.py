@@ -1,11 +1,13 @@
 """What a line of a statement is for, so that a reader can tell a price from a promise."""
 
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 
 from services.contract.charges import ChargeKey
 from services.contract.fees import is_fee
 from services.contract.model import Contract
+from services.contract.money import HUNDRED
 from services.invoicing.settle import PostingKey
 
 
@@ -17,6 +19,19 @@ class Kind(StrEnum):
     RESERVATION = "unused reservation"
     MINIMUM = "minimum"
     CREDIT = "prepaid credit"
+
+
+def percent_of_list(contract: Contract, key: PostingKey) -> Decimal:
+    """Return what percentage of the supplier's list a line's use is charged at; 100 where nothing says so.
+
+    What is reserved has a price of its own, so a line that may have some of that is not said to be at a percentage.
+    """
+    tariff = date.fromisoformat(key.tariff)
+    pricing = contract.pricing(key.award, key.item, key.month, tariff)
+    if not pricing.has_price(key.award, key.item, tariff):
+        return HUNDRED
+    price = pricing.price(key.award, key.item, tariff)
+    return HUNDRED if price.reserved else price.percent_of_list
 
 
 def kind_of(contract: Contract, key: PostingKey) -> Kind:

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from lxml import etree
 
+from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.parties import Language, Tax, TaxCategory
 from services.documents.cii import cii
@@ -15,6 +16,7 @@ from services.documents.en16931 import attributes
 from services.documents.model import Document, Preceding
 from services.documents.ubl import ubl
 from services.invoicing.statement import Line
+from tests.conftest import SMALL
 from tests.core.test_contract_load import SAMPLE, loaded
 from tests.core.test_credits import correcting
 from tests.documents import line, made, renamed, small
@@ -110,6 +112,30 @@ def test_random_months_pass_the_rules(official: Rules):
     chance = random.Random(16931)
     for _ in range(10):
         assert against(official, made([_random_line(chance) for _ in range(chance.randint(1, 30))])) == []
+
+
+def discounted() -> Contract:
+    """The small contract, whose machines under 2/BETA are charged at 92.5 per cent of the supplier's list."""
+    tiers = 'tiers = [{ up_to = "100", price = "0.06" }'
+    found = load(SMALL.replace(tiers, f'percent_of_list = "92.5"\n{tiers}'))
+    assert isinstance(found, Contract)
+    return found
+
+
+def test_a_discount_on_the_list_stands_beside_the_price(official: Rules):
+    document = made([line("100", "5.55"), line("10", "0.90", item="traffic")], discounted())
+    assert against(official, document) == []
+    xml = ubl(document)
+    assert value(xml, "//cac:Price/cbc:PriceAmount") == ["0.0555", "0.09"]
+    assert value(xml, "//cac:Price/cac:AllowanceCharge/cbc:Amount") == ["0.0045"]
+    assert value(xml, "//cac:Price/cac:AllowanceCharge/cbc:BaseAmount") == ["0.06"]
+    assert b"<ram:GrossPriceProductTradePrice><ram:ChargeAmount>0.06</ram:ChargeAmount>" in cii(document)
+
+
+def test_random_discounts_pass_the_rules(official: Rules):
+    chance = random.Random(148)
+    for _ in range(5):
+        assert against(official, made([_random_line(chance) for _ in range(20)], discounted())) == []
 
 
 def _random_line(chance: random.Random) -> Line:

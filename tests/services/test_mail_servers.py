@@ -16,7 +16,9 @@ from services.delivery.smtp import Postman, mail_server
 from services.stack.process import free_ports
 from tests.mailbox import Mailbox
 
-pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")  # it is encrypted from the start
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Requiring AUTH while not requiring TLS"
+)  # it is encrypted from the start
 MAIL = Mail("billing@digit.example", "invoices@ep.example", b"Subject: Invoice\r\n\r\n.\r\n..two\r\nthe end\r\n", {})
 
 
