@@ -6,15 +6,18 @@ for that. Producers wait for all replicas and are idempotent.
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, TopicAlreadyExistsError, for_code
 
+from services.kafka_security import client
 from services.metrics import RETRIES_TOTAL
 
 log = structlog.get_logger()
@@ -80,7 +83,7 @@ def bootstrap_servers() -> str:
 async def started_producer(servers: str, name: str) -> AIOKafkaProducer:
     """Start a producer: acks=all, idempotent, batches compressed; raises KafkaError when there is no broker."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=servers,
+        **client(servers),
         client_id=name,
         acks="all",
         enable_idempotence=True,
@@ -127,34 +130,60 @@ async def _stop(client: Any) -> None:
 
 async def ensure_topics(servers: str, wanted: Iterable[Topic]) -> list[str]:
     """Create the topics that are missing and return their names; raises KafkaError when the broker refuses."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=20_000)
-    await admin.start()
-    try:
+    async with admin_of(servers) as admin:
         existing = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in existing]
         if missing:
             response = await admin.create_topics([_new_topic(topic) for topic in missing])
             _refuse_errors(response.topic_errors)
         return [topic.name for topic in missing]
+
+
+async def put_settings_right(servers: str, wanted: Sequence[Topic]) -> list[str]:
+    """Give topics that are there the settings that they should have, and return the names of those that had others."""
+    async with admin_of(servers) as admin:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, each.name) for each in wanted]
+        found = {
+            resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+            for answer in await admin.describe_configs(resources)
+            for resource in answer.resources
+        }
+        other = [each for each in wanted if not _settings(each).items() <= found[each.name].items()]
+        if other:
+            changed = [ConfigResource(ConfigResourceType.TOPIC, each.name, _settings(each)) for each in other]
+            for answer in await admin.alter_configs(changed):
+                _refuse_errors((name, code, text) for code, text, _, name in answer.resources)
+        return [each.name for each in other]
+
+
+@asynccontextmanager
+async def admin_of(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Give a client that administers; raises KafkaError where no broker answers."""
+    admin = AIOKafkaAdminClient(**client(servers), request_timeout_ms=20_000)
+    try:
+        await admin.start()
+        yield admin
     finally:
         await let_go(admin)
 
 
 def _new_topic(topic: Topic) -> NewTopic:
-    replicas = int(os.environ.get("PLAFOND_KAFKA_REPLICATION", "1"))
-    return NewTopic(
-        topic.name,
-        topic.partitions,
-        replicas,
-        topic_configs={
-            "min.insync.replicas": str(in_sync_min(replicas)),
-            "message.timestamp.type": "LogAppendTime",
-            "max.message.bytes": str(topic.message_size_max),
-            "retention.ms": "-1",
-            "retention.bytes": "-1",
-            "cleanup.policy": "delete",
-        },
-    )
+    return NewTopic(topic.name, topic.partitions, _replicas(), topic_configs=_settings(topic))
+
+
+def _replicas() -> int:
+    return int(os.environ.get("PLAFOND_KAFKA_REPLICATION", "1"))
+
+
+def _settings(topic: Topic) -> dict[str, str]:
+    return {
+        "min.insync.replicas": str(in_sync_min(_replicas())),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(topic.message_size_max),
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "cleanup.policy": "delete",
+    }
 
 
 def in_sync_min(replicas: int) -> int:
@@ -253,7 +282,7 @@ async def _acknowledged(waiting: Sequence[asyncio.Future[Any]]) -> None:
 
 
 async def wait_for_topics(servers: str, wanted: Sequence[Topic]) -> None:
-    """Create the topics that are missing, trying for as long as the broker is away."""
+    """Create the topics that are missing, trying for as long as the broker is away, or lets only operators do that."""
     while True:
         try:
             await ensure_topics(servers, wanted)

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from services.kafka import Place, let_go
+from services.kafka_security import client
 
 log = structlog.get_logger()
 READ_TIMEOUT_MS = 5_000
@@ -19,7 +20,7 @@ def consumer(servers: str, group: str, *names: str) -> AIOKafkaConsumer:
     """Make a consumer that commits only when told to; a killed one's partitions are free after 6 seconds."""
     return AIOKafkaConsumer(
         *names,
-        bootstrap_servers=servers,
+        **client(servers),
         group_id=group,
         client_id=group,
         enable_auto_commit=False,
@@ -62,9 +63,7 @@ async def read_at(servers: str, places: Sequence[Place]) -> list[bytes | None]:
     found: list[bytes | None] = []
     tries = 0
     while len(found) < len(places):
-        reader = AIOKafkaConsumer(
-            bootstrap_servers=servers, enable_auto_commit=False, request_timeout_ms=2 * READ_TIMEOUT_MS
-        )
+        reader = AIOKafkaConsumer(**client(servers), enable_auto_commit=False, request_timeout_ms=2 * READ_TIMEOUT_MS)
         try:
             await reader.start()
             tries += 1

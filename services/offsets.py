@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.kafka import let_go
+from services.kafka_security import client
 
 _POLL_MS = 1_000
 _FETCH_BYTES_MAX = 16 * 1024 * 1024
@@ -18,8 +19,8 @@ class Offsets:
     """Where topics begin and end, and how far groups have come."""
 
     def __init__(self, servers: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=servers, request_timeout_ms=10_000)
-        self._reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, metadata_max_age_ms=5_000)
+        self._admin = AIOKafkaAdminClient(**client(servers), request_timeout_ms=10_000)
+        self._reader = AIOKafkaConsumer(**client(servers), enable_auto_commit=False, metadata_max_age_ms=5_000)
 
     async def __aenter__(self) -> Self:
         try:
@@ -87,7 +88,7 @@ async def move(servers: str, group: str, wanted: Mapping[TopicPartition, int]) -
     """Let a group go on from these offsets, if there are any; raises CommitFailedError while it has members."""
     if not wanted:
         return
-    reader = AIOKafkaConsumer(bootstrap_servers=servers, group_id=group, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(**client(servers), group_id=group, enable_auto_commit=False)
     await reader.start()
     try:
         reader.assign(list(wanted))
@@ -103,7 +104,7 @@ async def read_between(
     left = [each for each in first if first[each] < ends[each]]
     if not left:
         return
-    reader = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, fetch_max_bytes=_FETCH_BYTES_MAX)
+    reader = AIOKafkaConsumer(**client(servers), enable_auto_commit=False, fetch_max_bytes=_FETCH_BYTES_MAX)
     await reader.start()
     try:
         reader.assign(left)

@@ -12,6 +12,7 @@ import structlog
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from services.kafka_security import client
 from services.metrics import LAG_MESSAGES
 from services.offsets import Offsets, by_topic
 from services.postgres import TRANSIENT
@@ -74,11 +75,11 @@ async def watch_lag(service: str, kafka: str, group: str, wanted: Callable[[str]
 
 async def kafka_answers(kafka: str) -> None:
     """Raise unless a broker answers: one that hangs still accepts connections."""
-    client = AIOKafkaClient(bootstrap_servers=kafka, client_id="plafond-probe")
+    probe = AIOKafkaClient(**client(kafka), client_id="plafond-probe")
     try:
-        await client.bootstrap()
+        await probe.bootstrap()
     finally:
-        await client.close()
+        await probe.close()
 
 
 async def postgres_answers(pool: asyncpg.Pool) -> None:

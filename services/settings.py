@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from services.kafka import bootstrap_servers
+from services.kafka_security import own_security
 from services.postgres import database_url
 
 
@@ -20,7 +21,11 @@ class Settings:
 
 
 def from_environment(port: int) -> Settings:
-    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE."""
+    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE.
+
+    What is said of Kafka's security is checked, too: raises KafkaSettingsError, and SchemaError without a database.
+    """
+    own_security()
     return Settings(
         database_url=database_url(),
         kafka=bootstrap_servers(),

@@ -18,6 +18,7 @@ import structlog
 
 from services.avro import UnreadableError
 from services.kafka import Place
+from services.kafka_security import Security, own_security
 from services.metrics import BATCH_SECONDS, PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT
 from services.standstill import Attention
@@ -70,7 +71,20 @@ def make_app(name: str, kafka: str, instance: str) -> faust.App:
         stream_wait_empty=False,
         processing_guarantee="at_least_once",
         store="memory://",
+        broker_credentials=_credentials(own_security()),
     )
+
+
+def _credentials(security: Security) -> faust.SSLCredentials | faust.SASLCredentials | None:
+    """Return the same for Faust as `kafka_security.client` has for others."""
+    if security.protocol == "SSL":
+        return faust.SSLCredentials(context=security.ssl_context())
+    if security.protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=security.mechanism, username=security.username, password=security.password,
+            ssl_context=security.ssl_context() if security.protocol == "SASL_SSL" else None,
+        )  # fmt: skip
+    return None
 
 
 def add_agent(app: faust.App, name: str, topic: str, handle: Handle, park: Park) -> Attention:

@@ -107,7 +107,7 @@ def _postgres_in_docker() -> Iterator[str]:
 
 @contextmanager
 def _kafka_here() -> Iterator[str]:
-    with _folder() as folder:
+    with own_folder() as folder:
         server = KafkaBroker(folder, *free_ports(2))
         try:
             server.start()
@@ -118,7 +118,7 @@ def _kafka_here() -> Iterator[str]:
 
 @contextmanager
 def _postgres_here() -> Iterator[str]:
-    with _folder() as folder:
+    with own_folder() as folder:
         server = PostgresServer(folder / "postgres", *free_ports(1))
         try:
             server.start()
@@ -129,7 +129,7 @@ def _postgres_here() -> Iterator[str]:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def own_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="plafond-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL, which does not run as root, passes through it

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer
 
 from services.ingest.events import UsageEvent, read_json
 from services.kafka import is_raw
+from services.kafka_security import client
 from services.offsets import Offsets
 from services.postgres import connect
 
@@ -142,7 +143,7 @@ def _run(work: Coroutine[Any, Any, tuple[float, float]]) -> tuple[float, float]:
 async def _read(barrier: Barrier, kafka: str, events: int) -> tuple[float, float]:
     async with Offsets(kafka) as offsets:
         partitions = await offsets.partitions(is_raw)
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    reader = AIOKafkaConsumer(**client(kafka), enable_auto_commit=False, auto_offset_reset="earliest")
     await reader.start()
     try:
         reader.assign(partitions)

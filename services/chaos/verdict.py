@@ -15,6 +15,7 @@ from services.contract.money import ZERO, add, subtract
 from services.ingest.events import UsageEvent, read_json
 from services.invoicing.settle import PostingKey
 from services.kafka import ALERTS
+from services.kafka_security import client
 from services.offline.bill import bill, read_usage
 from services.offline.readers import workplace
 from services.offsets import Offsets
@@ -141,7 +142,7 @@ async def _published(kafka: str) -> Counter[str]:
     """Return the ids of all alerts in their topic, and how often each stands there."""
     async with Offsets(kafka) as offsets:
         ends = await offsets.end(await offsets.partitions(lambda name: name == ALERTS))
-    reader = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    reader = AIOKafkaConsumer(**client(kafka), enable_auto_commit=False)
     await reader.start()
     found: Counter[str] = Counter()
     try:

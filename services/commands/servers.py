@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 
 from services.contract_store import StoredContract, newest
 from services.decisions.enter import RecoveringError
+from services.kafka_security import KafkaSettingsError
 from services.output import fail
 from services.postgres import AddressError, Connection, SchemaError, check_schema, connect
 
@@ -61,7 +62,7 @@ def run(work: Awaitable[T]) -> T:
 
     try:
         return asyncio.run(session())
-    except AddressError as error:
+    except (AddressError, KafkaSettingsError) as error:
         fail(str(error), 2)
     except (SchemaError, RecoveringError) as error:
         fail(str(error), 3)

@@ -12,11 +12,13 @@ import typer
 import uvloop
 
 from services import logs
-from services.commands.servers import DatabaseOption, KafkaOption, on_database, run
-from services.contract_store import newest
+from services.access import Grant, grants
+from services.commands.servers import DatabaseOption, KafkaOption, on_contract, run
+from services.contract_store import StoredContract
 from services.decisions.topic import LostError
-from services.kafka import ensure_topics, topics
-from services.output import JsonOption, console, fail, print_json
+from services.kafka import ensure_topics, put_settings_right, topics
+from services.kafka_access import Granted, apply_grants
+from services.output import JsonOption, console, counted, fail, print_json
 from services.postgres import AddressError, Connection, SchemaError, connect, migrate
 from services.settings import Settings, from_environment
 
@@ -112,19 +114,37 @@ topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 def apply_topics(
     database_url: DatabaseOption, kafka: KafkaOption = "localhost:9092", as_json: JsonOption = False
 ) -> None:
-    """Make the topics that the applied contract's providers and the services need; those that are there stay.
+    """Make the topics that providers and services need, with their settings, and say who may use them.
+
+    A provider's user, `provider-<code>`, may write to its own topic and do nothing else; a service's, `plafond-<name>`,
+    only what it needs; `plafond-operator`, who runs commands, everything. What of theirs is not granted any more is
+    taken back; users of other names are left alone. Can be repeated at any time.
 
     Example: `plafond topics apply --kafka localhost:9092`
     """
 
-    async def work(connection: Connection) -> list[str]:
-        stored = await newest(connection)
-        if stored is None:
-            fail("no contract is applied yet: run `plafond contract apply FILE`")
-        return await ensure_topics(kafka, topics(stored.contract.providers))
+    async def work(_: Connection, stored: StoredContract) -> tuple[list[str], list[str], Granted | None]:
+        wanted, providers = topics(stored.contract.providers), stored.contract.providers
+        made = await ensure_topics(kafka, wanted)
+        changed = await put_settings_right(kafka, wanted)
+        return made, changed, await apply_grants(kafka, grants(providers))
 
-    made = on_database(database_url, work)
+    made, changed, granted = on_contract(database_url, work)
     if as_json:
-        print_json({"made": made})
-    else:
-        console.print(f"made {len(made)} topics: {', '.join(made)}" if made else "nothing to do")
+        rights = granted and {what: [*map(_as_data, some)] for what, some in granted._asdict().items()}
+        print_json({"made": made, "changed": changed, "grants": rights})
+        return
+    for what, names in (("made", made), ("gave other settings to", changed)):
+        if names:
+            console.print(f"{what} {counted(len(names), 'topic')}: {', '.join(names)}", highlight=False)
+    if granted is None:
+        console.print("this broker checks nobody's rights: whoever reaches it may do everything", style="yellow")
+    elif granted.made or granted.taken_back:
+        done = f"granted {counted(len(granted.made), 'right')}, took {counted(len(granted.taken_back), 'right')} back"
+        console.print(done, highlight=False)
+    elif not made and not changed:
+        console.print("nothing to do")
+
+
+def _as_data(grant: Grant) -> dict[str, Any]:
+    return {**grant._asdict(), "kind": grant.kind.name.lower(), "operation": grant.operation.name.lower()}

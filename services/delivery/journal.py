@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from services.avro import UnreadableError, codec
 from services.kafka import DELIVERIES, Message, Sender, let_go
+from services.kafka_security import client
 
 ABOUT_TO, SENT, NOT_SENT = "about_to", "sent", "not_sent"
 _PLACE = TopicPartition(DELIVERIES, 0)
@@ -121,7 +122,7 @@ class Journal:
 
     async def _hear_all(self) -> None:
         if self._reader is None:
-            reader = self._reader = AIOKafkaConsumer(bootstrap_servers=self._servers, enable_auto_commit=False)
+            reader = self._reader = AIOKafkaConsumer(**client(self._servers), enable_auto_commit=False)
             await reader.start()
             reader.assign([_PLACE])
             await reader.seek_to_beginning(_PLACE)

@@ -3,6 +3,7 @@
 import structlog
 from aiokafka.errors import KafkaError
 
+from services.access import topics_of
 from services.contract_watch import NewestContract
 from services.decisions.topic import wait_until_whole
 from services.delivery.documents import Documents
@@ -11,7 +12,7 @@ from services.delivery.journal import Journal
 from services.delivery.metrics import measure
 from services.delivery.rounds import Rounds
 from services.delivery.settings import Ways
-from services.kafka import Sender, topics, wait_for_topics
+from services.kafka import Sender, wait_for_topics
 from services.keys import INSTITUTIONS, KeyRing
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
@@ -41,7 +42,7 @@ async def run(settings: Settings, ways: Ways) -> None:
 
     try:
         contract = await NewestContract(pool, "delivery").wait()
-        await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_for_topics(settings.kafka, topics_of("delivery", contract.providers))
         await wait_until_whole(pool, settings.kafka)
         await ring.refresh(pool)
         log.info("delivery.ways", channels=[each.value for each in ways.channels], documents=str(ways.documents))

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from services.access import topics_of
 from services.contract_watch import NewestContract
 from services.decisions.topic import wait_until_whole
 from services.ingest.consume import Ingest
@@ -16,7 +17,6 @@ from services.kafka import (
     REJECTED,
     Sender,
     is_raw,
-    topics,
     wait_for_topics,
 )
 from services.kafka_reader import reading
@@ -41,7 +41,7 @@ async def run(settings: Settings) -> None:
 
         async def follow() -> None:
             if await newest.look() and newest.contract:
-                await wait_for_topics(settings.kafka, topics(newest.contract.providers))
+                await wait_for_topics(settings.kafka, topics_of("ingest", newest.contract.providers))
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
@@ -64,7 +64,7 @@ async def _consume(
     kafka: str, pool: asyncpg.Pool, sender: Sender, newest: NewestContract, attention: Attention
 ) -> None:
     contract = await newest.wait()
-    await wait_for_topics(kafka, topics(contract.providers))
+    await wait_for_topics(kafka, topics_of("ingest", contract.providers))
     await wait_until_whole(pool, kafka)
     async with reading(kafka, INGEST_GROUP, pattern=RAW_PATTERN) as reader:
         await Ingest(reader, sender, newest, FLOW_PARTITIONS, attention).run()

@@ -7,6 +7,7 @@ from functools import partial
 import asyncpg
 from prometheus_client import Gauge
 
+from services.access import topics_of
 from services.contract_watch import Contracts, NewestContract
 from services.decisions.topic import publish, wait_until_whole
 from services.invoicing import sql
@@ -16,7 +17,7 @@ from services.invoicing.ceilings import CeilingKey, Level, standings
 from services.invoicing.ledger import park, raise_alerts
 from services.invoicing.provisional import provisional_in_open_months
 from services.invoicing.settle_open import settle_open_months
-from services.kafka import CHARGES, INVOICING_GROUP, Sender, topics, wait_for_topics
+from services.kafka import CHARGES, INVOICING_GROUP, Sender, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
@@ -48,7 +49,7 @@ async def run(settings: Settings, close: Close, close_seconds: float) -> None:
     publisher = Publisher(pool, sender)
     try:
         contract = await newest.wait()
-        await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_for_topics(settings.kafka, topics_of("invoicing", contract.providers))
         await wait_until_whole(pool, settings.kafka)
         app = make_app("invoicing", settings.kafka, settings.instance)
         contracts = Contracts(pool)

@@ -1,8 +1,9 @@
 """How the rating service starts."""
 
+from services.access import topics_of
 from services.contract_watch import Contracts, NewestContract
 from services.decisions.topic import wait_until_whole
-from services.kafka import ACCEPTED, RATING_GROUP, Sender, topics, wait_for_topics
+from services.kafka import ACCEPTED, RATING_GROUP, Sender, wait_for_topics
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
 from services.rating.agent import Rating
@@ -22,7 +23,7 @@ async def run(settings: Settings) -> None:
     books = Books(pool)
     try:
         contract = await newest.wait()
-        await wait_for_topics(settings.kafka, topics(contract.providers))
+        await wait_for_topics(settings.kafka, topics_of("rating", contract.providers))
         await wait_until_whole(pool, settings.kafka)
         await books.make_partitions(contract)
         app = make_app("rating", settings.kafka, settings.instance)

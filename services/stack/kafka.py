@@ -127,6 +127,10 @@ class KafkaBroker:
             own["advertised.listeners"] += f",PROXIED://{LOOPBACK}:{proxy}"
         return "".join(f"{name}={value}\n" for name, value in {**own, **SETTINGS}.items())
 
+    def _more_to_format(self) -> list[str]:
+        """Return what else the storage is made with: the first users of a broker that asks for passwords."""
+        return []
+
     def _format(self) -> None:
         """Make the folder's storage, aside and then renamed, so that a half-made one is never taken for whole."""
         aside = self.folder / "data.new"
@@ -134,7 +138,8 @@ class KafkaBroker:
         settings = self.folder / "format.properties"
         settings.write_text(self._settings().replace(f"log.dirs={self._data}\n", f"log.dirs={aside}\n"), "utf-8")
         program = [_java(), *_QUICK, "-cp", _class_path(), "kafka.tools.StorageTool"]
-        result = run([*program, "format", "--cluster-id", _CLUSTER_ID, "--config", str(settings)])
+        words = ["--cluster-id", _CLUSTER_ID, "--config", str(settings), *self._more_to_format()]
+        result = run([*program, "format", *words])
         if result.returncode != 0:
             raise StackError(f"Kafka's storage could not be made: {(result.stderr or result.stdout)[-2000:].strip()}")
         aside.rename(self._data)
