@@ -28,7 +28,8 @@ def run_service(service: ServiceArgument) -> None:
     """Run one service until it is told to stop.
 
     Servers and ports come from the environment: PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT
-    (of /metrics, /healthz and /readyz: 9101, 9102, 9103) and, for ingest, PLAFOND_GATEWAY_PORT (8080).
+    (of /metrics, /healthz and /readyz: 9101, 9102, 9103), for ingest PLAFOND_GATEWAY_PORT (8080), and for invoicing
+    PLAFOND_AUDIT_SECONDS (how often the books are audited beside the work: 3600, 0 for never).
 
     Example: `plafond run rating`
     """
@@ -52,10 +53,11 @@ def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
         from services.rating.run import run as rating  # noqa: PLC0415
 
         return rating(settings)
+    from services.audit.watch import audit_regularly  # noqa: PLC0415
     from services.closing.run import SECONDS, close_what_is_due  # noqa: PLC0415
     from services.invoicing.run import run as invoicing  # noqa: PLC0415
 
-    return invoicing(settings, close_what_is_due, SECONDS)
+    return invoicing(settings, close_what_is_due, SECONDS, audit_regularly)
 
 
 def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:
