@@ -80,8 +80,12 @@ def checks_of_database(contract: Contract | None, began: datetime) -> dict[str, 
         identity: partial(_ask, statement=statement, began=began) for identity, statement in IDENTITIES.items()
     }
     if contract is not None:
-        checks |= {identity: partial(check, contract=contract) for identity, check in OF_CONTRACT.items()}
+        checks |= {identity: _under(contract, check) for identity, check in OF_CONTRACT.items()}
     return checks
+
+
+def _under(contract: Contract, check: Callable[[Connection, Contract], Awaitable[tuple[str, ...]]]) -> Check:
+    return lambda connection: check(connection, contract)
 
 
 async def _ask(connection: Connection, statement: str, began: datetime) -> tuple[str, ...]:

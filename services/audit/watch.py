@@ -1,8 +1,8 @@
 """The audit in a service: every so often, by one worker alone, beside the flow; metrics tell what it finds.
 
-Law: what is under way is no breach. What had come in when a look began is waited for; where it is not through in time, the
-audit is put off, since lag has a metric of its own. What breaks is asked twice. Each identity is asked in a transaction of
-its own, so that no lock and no snapshot lasts longer than one statement's work.
+Law: what is under way is no breach. What had come in when a look began is waited for; where it is not through in time,
+the audit is put off, since lag has a metric of its own. What breaks is asked twice. Each identity is asked in a
+transaction of its own, so that no lock and no snapshot lasts longer than that.
 """
 
 import asyncio
