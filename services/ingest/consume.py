@@ -134,7 +134,7 @@ class Ingest:
             await self._commit(through)
         self._began = time.monotonic()
         _count(closed)
-        self._delivered.note(closed.accepted)
+        self._delivered.note(provider for provider, count in closed.accepted.items() if count)
 
     async def _commit(self, through: Mapping[TopicPartition, int]) -> None:
         self._uncommitted |= through

@@ -1,7 +1,7 @@
 """What of a contract comes to an end: the phase that it is in, and certificates that exemptions from VAT rest on."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from prometheus_client import Gauge
@@ -41,11 +41,7 @@ def endings(contract: Contract, now: datetime) -> Endings:
     certificates = {
         each.code: midnight(tax.valid_until + timedelta(days=1), contract.zone)
         for each in contract.institutions.values()
-        if each.buyer
-        and (tax := each.buyer.tax)
-        and tax.category is TaxCategory.EXEMPT
-        and tax.valid_until
-        and tax.valid_until < date.max
+        if each.buyer and (tax := each.buyer.tax) and tax.category is TaxCategory.EXEMPT and tax.valid_until
     }
     return Endings(phase.name, phase == contract.phases[-1], midnight(phase.ends, contract.zone), certificates)
 
