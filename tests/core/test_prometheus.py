@@ -6,8 +6,10 @@ from functools import cache
 import pytest
 import yaml
 
+from services.commands.service import PORTS
 from tests.prometheus import ROOT, RULES, alerts, known, rules, run, selectors, unknown
 
+SERVICES = yaml.safe_load((RULES / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
 SUITES = sorted((RULES / "tests").glob("*.yml"))
 RUNBOOKS = ROOT / "docs" / "runbooks"
 HEADINGS = ["What it means", "What to look at", "What to do", "When it is over"]
@@ -18,6 +20,14 @@ SERIES = re.compile(r"^\w+")
 def test_the_configuration_and_the_rules_are_valid():
     assert "SUCCESS" in run("promtool", "check", "config", "--lint=all", RULES / "prometheus.yml")
     assert "SUCCESS" in run("promtool", "check", "rules", "--lint=all", *sorted((RULES / "rules").glob("*.yml")))
+
+
+def test_each_service_is_scraped_where_it_listens_and_keeps_its_own_labels():
+    found = {each["job_name"]: each["static_configs"][0]["targets"] for each in SERVICES}
+    assert {f"plafond-{name}": [f"{name}:{port}"] for name, port in PORTS.items()}.items() <= found.items()
+    assert all(each["honor_labels"] for each in SERVICES)
+    jobs = set(re.findall(r"plafond-[a-z]+", alerts()["PlafondServiceDown"]["expr"])) - {"plafond-"}
+    assert jobs <= set(found)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda path: path.stem)
