@@ -10,7 +10,10 @@ from services.postgres import database_url
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`host` and `port` are where /metrics, /healthz and /readyz listen; ports of 0 are not for services."""
+    """`host` and `port` are where /metrics, /healthz and /readyz listen; ports of 0 are not for services.
+
+    Every `audit_seconds` one of the workers of invoicing audits the books; 0 is for never.
+    """
 
     database_url: str
     kafka: str
@@ -18,10 +21,12 @@ class Settings:
     port: int
     gateway_port: int
     instance: str
+    audit_seconds: float
 
 
 def from_environment(port: int) -> Settings:
-    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE.
+    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE and
+    PLAFOND_AUDIT_SECONDS.
 
     What is said of Kafka's security is checked, too: raises KafkaSettingsError, and SchemaError without a database.
     """
@@ -33,4 +38,5 @@ def from_environment(port: int) -> Settings:
         port=int(os.environ.get("PLAFOND_PORT", str(port))),
         gateway_port=int(os.environ.get("PLAFOND_GATEWAY_PORT", "8080")),
         instance=os.environ.get("PLAFOND_INSTANCE", "1"),
+        audit_seconds=float(os.environ.get("PLAFOND_AUDIT_SECONDS", "3600")),
     )

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up this checkout on a machine that has Python 3.11 or newer: .venv from uv.lock, Java, Kafka's jars, and what the tests
-# check e-invoices and PDF/A with.
+# check e-invoices, PDF/A and Prometheus' rules with.
 # Says what it does, one line a step; does nothing and says nothing when all is there. Safe to run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,6 +10,8 @@ kafka=.cache/kafka-4.3.1
 rules=.cache/invoice-rules-2026.5
 pdfa=.cache/verapdf-1.28.2
 focus=.cache/focus-validator-2.2.1
+prometheus=.cache/prometheus
+prometheus_packages=(prometheus prometheus-alertmanager)
 plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 packages_updated=
@@ -34,6 +36,7 @@ main() {
     jars "the rules of e-invoices" deploy/local/rules/pom.xml "$rules"
     jars "veraPDF" deploy/local/pdfa/pom.xml "$pdfa"
     focus_validator
+    prometheus_tools
 }
 
 python_packages() {
@@ -65,6 +68,30 @@ focus_validator() { # wants a newer Python than we do; without one its tests say
     .cache/uv/bin/uv venv --quiet --python "$("$python" -c 'import sys; print(sys._base_executable)')" "$focus"
     VIRTUAL_ENV=$focus .cache/uv/bin/uv pip sync --quiet --require-hashes deploy/local/focus/requirements.txt
     echo "$key" >"$focus/key"
+}
+
+prometheus_tools() { # taken out of Debian's packages: installing these would start servers
+    local package key
+    key=$(key <<<"${prometheus_packages[*]}")
+    if is_done "$prometheus/key" "$key" && [ -x "$prometheus/promtool" ] && [ -x "$prometheus/amtool" ]; then return; fi
+    rm -rf "$prometheus" && mkdir -p "$prometheus/packages"
+    if command -v promtool >/dev/null && command -v amtool >/dev/null; then
+        ln -s "$(command -v promtool)" "$(command -v amtool)" "$prometheus"
+    elif command -v apt-get >/dev/null; then
+        say "promtool and amtool, out of the system's packages, into $prometheus"
+        download || { update_packages && download; } || fail "apt-get can't download ${prometheus_packages[*]}"
+        for package in "$prometheus"/packages/*.deb; do dpkg-deb -x "$package" "$prometheus/packages"; done
+        mv "$prometheus"/packages/usr/bin/{promtool,amtool} "$prometheus"
+    else
+        say "promtool and amtool are missing: tests of Prometheus' rules will fail until both are on PATH and this is run again"
+        return
+    fi
+    rm -rf "$prometheus/packages"
+    echo "$key" >"$prometheus/key"
+}
+
+download() { # as root apt-get would warn that its own user may not write here
+    (cd "$prometheus/packages" && apt-get download -qq -o APT::Sandbox::User=root "${prometheus_packages[@]}") >/dev/null 2>&1
 }
 
 find_python() {
@@ -105,20 +132,25 @@ jars() { # what a pom names, into a folder's libs
     key "$pom" >"$folder/key"
 }
 
-system_packages() { # the first of the named Debian packages that there is
-    local names=$* root=() name
-    if [ "$(id -u)" != 0 ]; then root=(sudo -n); fi
-    if ! command -v apt-get >/dev/null || ! "${root[@]}" true 2>/dev/null; then
-        fail "please install ${names// / or }, then run this again (it can't be done from here without root)"
-    fi
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+update_packages() {
     if [ -z "$packages_updated" ]; then
-        "${root[@]}" apt-get update -qq
+        as_root apt-get update -qq
         packages_updated=yes
     fi
+}
+
+system_packages() { # the first of the named Debian packages that there is
+    local names=$* name
+    if ! command -v apt-get >/dev/null || ! as_root true 2>/dev/null; then
+        fail "please install ${names// / or }, then run this again (it can't be done from here without root)"
+    fi
+    update_packages
     for name; do
         if [[ $(apt-cache policy "$name") == *"Candidate: "[0-9]* ]]; then
             say "the system's package $name"
-            "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$name" >/dev/null
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$name" >/dev/null
             return
         fi
     done

@@ -82,13 +82,13 @@ IDENTITIES: dict[str, str] = {
     """,
     "postings = charges": """
         select format('batch %s: charged %s, posted %s', batch, charged, posted)
-        from (select batch, sum(amount) as charged from rating.charge join rating.batch using (batch_no)
-              where rated_at < $1 group by batch) as made
+        from (select batch, rated_at, sum(amount) as charged
+              from rating.charge join rating.batch using (batch_no) group by batch, rated_at) as made
              full join (select batch, sum(amount) filter (where side = 'institution') as posted
                         from invoicing.entry join invoicing.posting using (entry)
-                        where batch is not null and posted_at < $1 group by batch) as booked
+                        where batch is not null group by batch) as booked
              using (batch)
-        where coalesce(charged, 0) <> coalesce(posted, 0)
+        where coalesce(charged, 0) <> coalesce(posted, 0) and (rated_at < $1 or rated_at is null)
         union all
         select format('batch %s is rated and not posted', batch)
         from rating.batch

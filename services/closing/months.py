@@ -72,7 +72,13 @@ def _promised(contract: Contract, now: datetime) -> set[str]:
 
 async def due_months(connection: Connection, stored: StoredContract) -> list[str]:
     """Return the months, of usage or promises, that are not closed and whose grace is over, in their order."""
+    return [month for month, at in await not_closed(connection, stored) if at.stage is Stage.DUE]
+
+
+async def not_closed(connection: Connection, stored: StoredContract) -> list[tuple[str, Stands]]:
+    """Return the months, of usage or promises, that are not closed, each with where it stands, in their order."""
     now = datetime.now(UTC)
     rows = {row["month"]: row["closed_at"] for row in await connection.fetch(sql.MONTHS)}
     every = sorted({*rows, *_promised(stored.contract, now)})
-    return [each for each in every if stands(stored.contract, each, rows.get(each), now).stage is Stage.DUE]
+    found = [(month, stands(stored.contract, month, rows.get(month), now)) for month in every]
+    return [(month, at) for month, at in found if at.stage is not Stage.CLOSED]

@@ -7,12 +7,17 @@ from prometheus_client import Gauge
 
 from services import contract_store
 from services.apart import run_apart
-from services.closing.months import due_months
+from services.closing.months import due_months, not_closed
+from services.closing.stages import Stage
 
 SECONDS = 600.0
 """How often it is looked whether a month is due."""
 MONTHS_DUE = Gauge("plafond_months_due", "Months whose grace is over and that are not closed.")
 MONTHS_HELD = Gauge("plafond_months_held", "Months that were to be closed without anyone and could not be; 0 is right.")
+GRACE_ENDS = Gauge(
+    "plafond_grace_end_timestamp_seconds",
+    "When the grace of the oldest month that is not closed is over, in Unix time; 0 where every month is closed.",
+)
 _ONE_WORKER = "select pg_try_advisory_lock(hashtext('closing'))"
 
 log = structlog.get_logger()
@@ -36,5 +41,6 @@ async def close_what_is_due(database_url: str, pool: asyncpg.Pool) -> None:
             if done and done.status:
                 log.warning("month.not_closed", error=done.said)
             MONTHS_HELD.set(1 if done and done.status else 0)
-            due = await due_months(connection, stored)
-        MONTHS_DUE.set(len(due))
+        months = await not_closed(connection, stored)
+        MONTHS_DUE.set(sum(at.stage is Stage.DUE for _, at in months))
+        GRACE_ENDS.set(months[0][1].grace_ends.timestamp() if months else 0)

@@ -31,10 +31,11 @@ def run_service(service: ServiceArgument) -> None:
     """Run one service until it is told to stop.
 
     Servers and ports come from the environment: PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT
-    (of /metrics, /healthz and /readyz: 9101, 9102, 9103, 9104) and, for ingest and delivery, PLAFOND_GATEWAY_PORT
-    (8080). Delivery sends what is issued by e-mail where PLAFOND_SMTP_URL is set (or PLAFOND_SMTP_URL_FILE, a file with
-    it), from PLAFOND_MAIL_FROM, with at most PLAFOND_MAIL_BYTES_MAX bytes attached; into the folder or bucket
-    PLAFOND_STORE_URL; and keeps what it made in the folder PLAFOND_DOCUMENTS.
+    (of /metrics, /healthz and /readyz: 9101 to 9104), for ingest and delivery PLAFOND_GATEWAY_PORT (8080), and for
+    invoicing PLAFOND_AUDIT_SECONDS (how often the books are audited beside the work: 3600, 0 for never). Delivery sends
+    what is issued by e-mail where PLAFOND_SMTP_URL is set (or PLAFOND_SMTP_URL_FILE, a file with it), from
+    PLAFOND_MAIL_FROM, with at most PLAFOND_MAIL_BYTES_MAX bytes attached; into the folder or bucket PLAFOND_STORE_URL;
+    and keeps what it made in the folder PLAFOND_DOCUMENTS.
 
     Example: `plafond run rating`
     """
@@ -63,10 +64,11 @@ def _main(service: str, settings: Settings) -> Coroutine[Any, Any, None]:
         from services.delivery.settings import ways  # noqa: PLC0415
 
         return delivery(settings, ways())
+    from services.audit.watch import audit_regularly  # noqa: PLC0415
     from services.closing.run import SECONDS, close_what_is_due  # noqa: PLC0415
     from services.invoicing.run import run as invoicing  # noqa: PLC0415
 
-    return invoicing(settings, partial(close_what_is_due, settings.database_url), SECONDS)
+    return invoicing(settings, partial(close_what_is_due, settings.database_url), SECONDS, audit_regularly)
 
 
 def _run_to_the_end(service: Coroutine[Any, Any, None]) -> NoReturn:

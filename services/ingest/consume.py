@@ -18,6 +18,7 @@ from services.avro import codec
 from services.contract_watch import NewestContract
 from services.ingest.batch import Closed, Sorter
 from services.ingest.decide import Accepted, Decider
+from services.ingest.delivered import Delivered
 from services.ingest.events import read
 from services.ingest.short import ShortWay
 from services.ingest.turns import Turns
@@ -57,9 +58,10 @@ class Ingest:
         newest: NewestContract,
         partitions: int,
         attention: Attention,
+        delivered: Delivered,
     ) -> None:
         self._consumer, self._sender, self._newest, self._partitions = consumer, sender, newest, partitions
-        self._attention = attention
+        self._attention, self._delivered = attention, delivered
         attention.partitions = consumer.assignment
         self._turns: Turns[TopicPartition] = Turns(partitions)
         self._turn_seconds = FILL_SECONDS / partitions
@@ -132,6 +134,7 @@ class Ingest:
             await self._commit(through)
         self._began = time.monotonic()
         _count(closed)
+        self._delivered.note(provider for provider, count in closed.accepted.items() if count)
 
     async def _commit(self, through: Mapping[TopicPartition, int]) -> None:
         self._uncommitted |= through

@@ -1,8 +1,10 @@
 """How the invoicing service starts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import asyncpg
 from prometheus_client import Gauge
@@ -10,10 +12,10 @@ from prometheus_client import Gauge
 from services.access import topics_of
 from services.contract_watch import Contracts, NewestContract
 from services.decisions.topic import publish, wait_until_whole
-from services.invoicing import sql
+from services.invoicing import endings, outbox, sql
 from services.invoicing.agent import Invoicing
 from services.invoicing.alerts import Publisher
-from services.invoicing.ceilings import CeilingKey, Level, standings
+from services.invoicing.ceilings import CeilingKey, Level, reached, standings
 from services.invoicing.ledger import park, raise_alerts
 from services.invoicing.provisional import provisional_in_open_months
 from services.invoicing.settle_open import settle_open_months
@@ -27,6 +29,11 @@ from services.worker import AT_A_TIME, add_agent, make_app, run_app
 SPENT = Gauge("plafond_spent_euros", "Spent so far.", ["level", "code"])
 CEILING = Gauge("plafond_ceiling_euros", "The most that may be spent.", ["level", "code"])
 SPENT_RATIO = Gauge("plafond_spent_ratio", "Spent as a part of the ceiling; 1 is the ceiling.", ["level", "code"])
+THRESHOLD_REACHED = Gauge(
+    "plafond_threshold_reached_percent",
+    "The highest of the contract's thresholds that is reached, in per cent of the ceiling; 0 where none is.",
+    ["level", "code"],
+)
 BELOW_ZERO = Gauge("plafond_usage_below_zero", "Subjects' items of which more was taken back than used; 0 is right.")
 RATES_MISSING = Gauge(
     "plafond_rates_missing",
@@ -38,10 +45,14 @@ LAST_CLOSE = Gauge("plafond_last_close_timestamp_seconds", "When a month was las
 
 
 Close = Callable[[asyncpg.Pool], Awaitable[None]]
+Audit = Callable[[Settings], Coroutine[Any, Any, None]]
 
 
-async def run(settings: Settings, close: Close, close_seconds: float) -> None:
-    """Post until told to stop; `close` is called every so many seconds to close the months that are due."""
+async def run(settings: Settings, close: Close, close_seconds: float, audit: Audit) -> None:
+    """Post until told to stop; `close` is called every so many seconds to close the months that are due.
+
+    `audit` runs beside the work; it never ends.
+    """
     await wait_until_ready(settings.database_url)
     pool = await open_pool(settings.database_url, "plafond-invoicing", size=2 * AT_A_TIME)
     sender = Sender(settings.kafka, "invoicing")
@@ -70,7 +81,10 @@ async def run(settings: Settings, close: Close, close_seconds: float) -> None:
             lag = watch_lag("invoicing", settings.kafka, INVOICING_GROUP, CHARGES.__eq__, attention)
             settling = forever(0, partial(settle_later, pool))
             closing = forever(close_seconds, partial(close, pool))
-            await run_together(run_app(app), forever(1, follow), settling, closing, lag)
+            waiting = forever(outbox.SECONDS, partial(outbox.show_outbox, pool))
+            ending = forever(endings.SECONDS, partial(show_endings_of, newest))
+            parts = (settling, closing, waiting, ending, audit(settings), lag)
+            await run_together(run_app(app), forever(1, follow), *parts)
     finally:
         await sender.stop()
         await pool.close()
@@ -80,6 +94,12 @@ async def settle_later(pool: asyncpg.Pool) -> None:
     """Settle open months once, not at the start, when there may be a backlog to work off."""
     await asyncio.sleep(SETTLE_SECONDS)
     await settle_open_months(pool)
+
+
+async def show_endings_of(newest: NewestContract) -> None:
+    """Set the gauges of what of the contract comes to an end."""
+    assert newest.contract is not None
+    endings.show_endings(newest.contract, datetime.now(UTC))
 
 
 async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
@@ -95,6 +115,8 @@ async def show_spending(pool: asyncpg.Pool, newest: NewestContract) -> None:
         if each.ceiling:
             CEILING.labels(*each.key).set(float(each.ceiling))
             SPENT_RATIO.labels(*each.key).set(float(each.spent / each.ceiling))
+            passed = reached(newest.contract.thresholds, each.ceiling, each.spent)
+            THRESHOLD_REACHED.labels(*each.key).set(max(passed, default=0))
     BELOW_ZERO.set(below_zero)
     if last_close:
         LAST_CLOSE.set(last_close.timestamp())

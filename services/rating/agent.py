@@ -17,6 +17,9 @@ from services.rating.message import charge_message
 from services.rating.store import Books, Conflict, Rated, ReratedError
 from services.rejection import Raw, rejection
 
+OUTCOMES = ("taken", "conflict")
+"""What is counted by provider."""
+
 
 class Rating:
     """Rates one batch after the other."""

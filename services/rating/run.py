@@ -4,9 +4,10 @@ from services.access import topics_of
 from services.contract_watch import Contracts, NewestContract
 from services.decisions.topic import wait_until_whole
 from services.kafka import ACCEPTED, RATING_GROUP, Sender, wait_for_topics
+from services.metrics import begin_at_zero
 from services.postgres import open_pool, wait_until_ready
 from services.probes import Probes
-from services.rating.agent import Rating
+from services.rating.agent import OUTCOMES, Rating
 from services.rating.sql import STAGING
 from services.rating.store import Books
 from services.service import forever, kafka_answers, postgres_answers, run_together, watch_lag
@@ -26,6 +27,7 @@ async def run(settings: Settings) -> None:
         await wait_for_topics(settings.kafka, topics_of("rating", contract.providers))
         await wait_until_whole(pool, settings.kafka)
         await books.make_partitions(contract)
+        begin_at_zero("rating", contract.providers, OUTCOMES)
         app = make_app("rating", settings.kafka, settings.instance)
         rating = Rating(books, Contracts(pool), sender, settings.kafka)
         attention = add_agent(app, "rating", ACCEPTED, rating.handle, books.park)
@@ -33,6 +35,7 @@ async def run(settings: Settings) -> None:
         async def follow() -> None:
             if await newest.look() and newest.contract:
                 await books.make_partitions(newest.contract)
+                begin_at_zero("rating", newest.contract.providers, OUTCOMES)
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
