@@ -1,6 +1,7 @@
 """What so many events a month take: CPU, disk, memory, from what was measured of an event, a charge line and a batch.
 
-Pure. `python -m services.bench.sizing` prints the tables of docs/sizing.md; what is assumed and what is measured is told there.
+Pure. `python -m services.bench.sizing` prints the table of docs/sizing.md, where it is told what is measured and what
+assumed.
 """
 
 import math
@@ -50,7 +51,7 @@ class Load:
 
     @property
     def events_a_batch(self) -> float:
-        """Return how many events a batch has at the peak; each ingest worker closes one a partition and filling time."""
+        """Return how many events a batch has at the peak; an ingest worker closes one a partition and filling time."""
         return max(1.0, self.peak * FILL_SECONDS / (PARTITIONS * INGEST_WORKERS))
 
     @property
@@ -139,4 +140,4 @@ def _plain(number: float) -> str:
 
 
 if __name__ == "__main__":
-    print(tables())  # noqa: T201
+    print(tables())
