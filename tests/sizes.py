@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from services.ingest.decide import Decider
 from services.ingest.short import ShortWay
 from services.invoicing.ledger import post_charges
 from services.kafka import ACCEPTED, FLOW_PARTITIONS, Place
-from services.postgres import connect, migrate, open_pool
+from services.postgres import Connection, connect, migrate, open_pool
 from services.rating.message import charge_message
 from services.rating.sql import STAGING
 from services.rating.store import Books
@@ -38,14 +38,13 @@ TABLES = {
     "batch": ["rating.batch", "invoicing.batch", "invoicing.entry"],
 }
 _SIZE = """
-select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint as whole, coalesce(sum(pg_indexes_size(relid)), 0)::bigint as indexes
-from (select $1::regclass as relid union all select inhrelid from pg_inherits where inhparent = $1::regclass) as parts
+select sum(pg_total_relation_size(relid))::bigint from (select $1::regclass as relid union all select inhrelid from pg_inherits where inhparent = $1::regclass) as parts
 """
 
 
 @dataclass(slots=True)
 class Sizes:
-    """Counts, and bytes: of tables in all and of their indexes, of WAL, and of messages as the broker keeps them."""
+    """Counts, and bytes: by how much tables and their indexes grew, of WAL, and of messages as the broker keeps them."""
 
     events: int = 0
     batches: int = 0
@@ -57,13 +56,12 @@ class Sizes:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     wal: int = 0
-    tables: dict[str, tuple[int, int]] | None = None
+    tables: dict[str, int] = field(default_factory=dict)
 
     def a_unit(self, unit: str) -> float:
         """Return the bytes on disk of an event, a charge line or a batch, indexes included."""
-        assert self.tables is not None
         counts = {"event": self.events, "line": self.lines, "batch": self.batches}
-        return sum(self.tables[table][0] for table in TABLES[unit]) / counts[unit]
+        return sum(self.tables[table] for table in TABLES[unit]) / counts[unit]
 
 
 async def measure(url: str, events: int, events_a_batch: int) -> Sizes:
@@ -77,17 +75,20 @@ async def measure(url: str, events: int, events_a_batch: int) -> Sizes:
     lsn = await connection.fetchval("select pg_current_wal_insert_lsn()")
     try:
         await books.make_partitions(stored.contract)
+        empty = await _sizes(connection)
         for records in _batches(stored.contract, stored.version, stored.sha256, events, events_a_batch, sizes):
             await _book(pool, books, stored.contract, records, sizes)
         sizes.seconds, sizes.cpu_seconds = time.perf_counter() - began, time.process_time() - used
         sizes.wal = int(await connection.fetchval("select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)", lsn))
-        sizes.tables = {
-            table: tuple(await connection.fetchrow(_SIZE, table)) for tables in TABLES.values() for table in tables
-        }
+        sizes.tables = {table: size - empty[table] for table, size in (await _sizes(connection)).items()}
     finally:
         await pool.close()
         await connection.close()
     return sizes
+
+
+async def _sizes(connection: Connection) -> dict[str, int]:
+    return {table: await connection.fetchval(_SIZE, table) for tables in TABLES.values() for table in tables}
 
 
 async def _book(

@@ -18,7 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SPDX = {
-    "Apache": "Apache-2.0", "Apache 2": "Apache-2.0", "Apache 2.0": "Apache-2.0", "Apache License, Version 2.0": "Apache-2.0",
+    "Apache": "Apache-2.0", "Apache 2": "Apache-2.0", "Apache 2.0": "Apache-2.0",
+    "Apache License, Version 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0", "MIT License": "MIT", "ISC License (ISCL)": "ISC", "ISC License": "ISC",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }  # fmt: skip
@@ -38,10 +39,30 @@ SAID = {
 }
 """Looked up in the packages' own licence files: they say it in words alone, or are not installed on every system."""
 ALLOWED = {
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "EUPL-1.2", "ISC", "LGPL-2.1-or-later", "LicenseRef-Public-Domain",
-    "LicenseRef-Repoze", "MIT", "MPL-2.0", "PSF-2.0",
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "EUPL-1.2", "ISC", "LGPL-2.1-or-later",
+    "LicenseRef-Public-Domain", "LicenseRef-Repoze", "MIT", "MPL-2.0", "PSF-2.0",
 }  # fmt: skip
 """May be used by a program under EUPL-1.2: those that ask for source ask for that of their own files."""
+
+
+_PAGE = """\
+# Licences
+
+Plafond is under EUPL-1.2. This is what `uv.lock` brings; `make licences` writes the page anew, and a test tells when it
+is not that of the lock file. None asks for the source of what only uses it: LGPL (python-stdnum) and MPL (certifi) ask
+for that of their own files, which are used unchanged.
+
+The program runs with {packages} packages; the others are for tests and checks alone. Its licences:
+{licences}.
+
+| package | version | licence | for |
+| --- | --- | --- | --- |
+{table}
+
+What does not come with `uv.lock`: Kafka (Apache-2.0) and PostgreSQL (PostgreSQL licence), which run beside it; for
+tests the jars that the poms in `deploy/local` name, veraPDF (GPL-3.0 or MPL-2.0) among them, and what
+`deploy/local/focus/requirements.txt` names.
+"""
 
 
 class UnknownLicenceError(Exception):
@@ -110,25 +131,8 @@ def page(found: list[Package]) -> str:
     """Return docs/licences.md."""
     counts = Counter(each.licence for each in found if each.at_run_time)
     summary = [f"{name} {count}" for name, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))]
-    lines = [
-        "# Licences",
-        "",
-        "Plafond is under EUPL-1.2. This is what `uv.lock` brings; `make licences` writes the page anew, and a test tells when it is",
-        "not that of the lock file. None asks for the source of what only uses it: LGPL (python-stdnum) and MPL (certifi) ask for",
-        "that of their own files, which are used unchanged.",
-        "",
-        f"The program runs with {sum(counts.values())} packages; the others are for tests and checks alone. By licence:",
-        f"{', '.join(summary)}.",
-        "",
-        "| package | version | licence | for |",
-        "| --- | --- | --- | --- |",
-        *(f"| {each.name} | {each.version} | {each.licence} | {_use(each)} |" for each in found),
-        "",
-        "What does not come with `uv.lock`: Kafka (Apache-2.0) and PostgreSQL (PostgreSQL licence), which run beside it; for tests the",
-        "jars that the poms in `deploy/local` name, veraPDF (GPL-3.0 or MPL-2.0) among them, and `deploy/local/focus/requirements.txt`.",
-        "",
-    ]
-    return "\n".join(lines)
+    table = "\n".join(f"| {each.name} | {each.version} | {each.licence} | {_use(each)} |" for each in found)
+    return _PAGE.format(packages=sum(counts.values()), licences=", ".join(summary), table=table)
 
 
 def _use(package: Package) -> str:

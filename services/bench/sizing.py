@@ -22,9 +22,9 @@ CPU_EVENT = 15.1e-6
 CPU_LINE = 64e-6
 CPU_BATCH = 6.1e-3
 """Core seconds."""
-DISK_EVENT, DISK_LINE, DISK_BATCH = 330, 320, 500
+DISK_EVENT, DISK_LINE, DISK_BATCH = 300, 300, 500
 """Bytes in PostgreSQL, indexes included."""
-INDEX_EVENT = 89
+INDEX_EVENT = 88
 RAW_EVENT, ACCEPTED_EVENT, CHARGES_LINE = 54, 28, 29
 """Bytes in a topic, as the producers compress them."""
 REPLICAS = 3
