@@ -1,12 +1,15 @@
 """Sizing: the table in docs/sizing.md is what is reckoned, and so are the figures that are told of it."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from services.bench.sizing import KEYS, PARTITIONS, Load, tables
+from tests.kustomize import Document, containers, render
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sizing.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sizing.md").read_text("utf-8")
 
 
 def test_the_page_has_the_table():
@@ -36,3 +39,25 @@ def test_a_hundred_draws_of_two_thousand_keys_hit_as_many_as_the_textbook_says()
     load = Load(round(100 / 0.45 * 8 / 4 * 30 * 86_400))
     assert load.events_a_batch == pytest.approx(100, rel=1e-6)
     assert load.lines_a_batch == pytest.approx(2000 * (1 - (1999 / 2000) ** 100), rel=1e-6)
+
+
+@pytest.mark.parametrize(("overlay", "cores"), [("10-million", "3.25"), ("1-billion", "8.5")])
+def test_the_page_tells_what_an_overlay_reserves(overlay: str, cores: str):
+    reserved = sum(map(_cores, render(ROOT / "deploy" / "kubernetes" / "overlays" / overlay)))
+    assert reserved == Decimal(cores)
+    assert f" {cores}: {reserved * 720:,.0f} core hours a month" in PAGE
+
+
+def _cores(document: Document) -> Decimal:
+    """Return what a deployment, the database or Kafka's nodes ask for; two of each worker that is scaled."""
+    spec = document.get("spec", {})
+    if document["kind"] == "Deployment":
+        return spec.get("replicas", 2) * sum(_cpu(each["resources"]) for each in containers(document))
+    if document["kind"] in {"Cluster", "KafkaNodePool"}:
+        return spec.get("instances", spec.get("replicas")) * _cpu(spec["resources"])
+    return Decimal(0)
+
+
+def _cpu(resources: Document) -> Decimal:
+    asked = resources["requests"]["cpu"]
+    return Decimal(asked[:-1]) / 1000 if asked.endswith("m") else Decimal(asked)
