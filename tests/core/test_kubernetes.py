@@ -1,5 +1,6 @@
 """deploy/kubernetes is what clusters take, and says what the code says: by the schemas, and by what no schema knows."""
 
+import json
 import re
 import shutil
 import subprocess
