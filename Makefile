@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up down test bench chaos lint
+.PHONY: help setup demo up down test bench chaos lint sbom licences vulnerabilities
 
 help: ## list what there is
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null || grep '##' $(MAKEFILE_LIST)
@@ -27,3 +27,13 @@ chaos: setup ## break what can break, 200 times, and see that nothing is lost
 
 lint: setup ## check style and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+sbom: setup ## write build/sbom.cdx.json (CycloneDX): what the program brings, with hashes and licences
+	@mkdir -p build && .cache/uv/bin/uv export --quiet --frozen --no-dev --format cyclonedx1.5 --preview-features sbom-export \
+		| .venv/bin/python -m deploy.supply.licences --sbom >build/sbom.cdx.json && echo "build/sbom.cdx.json"
+
+licences: setup ## write docs/licences.md anew from uv.lock
+	@mkdir -p build && .venv/bin/python -m deploy.supply.licences >build/licences.md && mv build/licences.md docs/licences.md
+
+vulnerabilities: setup ## look for known vulnerabilities of what uv.lock names; says so where no database can be reached
+	@deploy/supply/vulnerabilities.sh $(ARGS)

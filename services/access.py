@@ -28,6 +28,9 @@ OPERATOR = "plafond-operator"
 """Whoever runs commands: makes topics and grants, recovers, audits."""
 
 
+SERVICES = ("ingest", "rating", "invoicing", "delivery")
+
+
 class Kind(IntEnum):
     """What a grant is on, by Kafka's own number (KIP-140)."""
 
@@ -64,6 +67,12 @@ def service_principal(service: str) -> str:
     return f"plafond-{service}"
 
 
+def is_ours(principal: str) -> bool:
+    """Tell whether a principal is a provider, a service, or the operator; others' rights are none of our business."""
+    known = {OPERATOR, *map(service_principal, SERVICES)}
+    return principal in known or principal.startswith(provider_principal(""))
+
+
 def grants(providers: Iterable[str]) -> list[Grant]:
     """Return all that is granted."""
     return [
@@ -72,6 +81,8 @@ def grants(providers: Iterable[str]) -> list[Grant]:
         ),
         *(Grant(service_principal("ingest"), Kind.TOPIC, RAW_PREFIX, each, by_prefix=True)
           for each in (Operation.READ, Operation.WRITE)),  # the gateway writes for those that push over HTTP
+        # A conflict is told with both messages, and the earlier one stands in the provider's topic.
+        Grant(service_principal("rating"), Kind.TOPIC, RAW_PREFIX, Operation.READ, by_prefix=True),
         *_of_service("rating", reads=[ACCEPTED, DECISIONS], writes=[CHARGES, REJECTED], groups=[RATING_GROUP]),
         *_of_service("invoicing", reads=[CHARGES, DECISIONS], writes=[ALERTS, DECISIONS], groups=[INVOICING_GROUP]),
         *_of_service("delivery", reads=[DELIVERIES, DECISIONS], writes=[DELIVERIES], groups=[]),
@@ -83,14 +94,18 @@ def grants(providers: Iterable[str]) -> list[Grant]:
 
 
 def topics_of(service: str, providers: Iterable[str]) -> list[Topic]:
-    """Return the topics that a service works with."""
+    """Return the topics that a service waits for: those that it works with all the time."""
     providers = list(providers)
     mine = [each for each in grants(providers) if each.principal == service_principal(service)]
     return [
         topic
         for topic in topics(providers)
-        if any(topic.name == each.name or (each.by_prefix and topic.name.startswith(each.name)) for each in mine)
+        if any(topic.name == each.name or _writes_all(each, topic) for each in mine)
     ]
+
+
+def _writes_all(grant: Grant, topic: Topic) -> bool:
+    return grant.by_prefix and grant.operation is Operation.WRITE and topic.name.startswith(grant.name)
 
 
 def _of_service(service: str, reads: Sequence[str], writes: Sequence[str], groups: Sequence[str]) -> list[Grant]:

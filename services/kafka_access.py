@@ -14,10 +14,9 @@ from aiokafka.protocol.admin import (
     DescribeAclsRequest_v1,
 )
 
-from services.access import OPERATOR, Grant, Kind, Operation, provider_principal, service_principal
+from services.access import Grant, Kind, Operation, is_ours
 from services.kafka import admin_of
 
-_OURS = (provider_principal(""), service_principal(""), OPERATOR)
 _ANY_RESOURCE, _ANY_PATTERN, _ANY_OPERATION, _ANY_PERMISSION = 1, 1, 1, 1
 _LITERAL, _PREFIXED, _ALLOW = 3, 4, 3
 _NOBODY_ASKED = 54  # SECURITY_DISABLED: the broker has no authorizer
@@ -93,7 +92,7 @@ def _grant(
 ) -> Grant | None:
     """Return a grant to one of ours as we would make it; others are none of our business."""
     user = principal.removeprefix("User:")
-    if not user.startswith(_OURS) or (host, permission) != (_ANY_HOST, _ALLOW):
+    if not is_ours(user) or (host, permission) != (_ANY_HOST, _ALLOW):
         return None
     if kind not in set(Kind) or operation not in set(Operation):
         return None

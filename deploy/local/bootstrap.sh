@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-uv_version=0.13.9
+uv_version=$(sed -nE 's/^uv==([0-9.]+).*/\1/p' deploy/local/uv/requirements.txt)
 kafka=.cache/kafka-4.3.1
 rules=.cache/invoice-rules-2026.5
 pdfa=.cache/verapdf-1.28.2
@@ -47,7 +47,7 @@ python_packages() {
         say "uv $uv_version into .cache/uv"
         rm -rf .cache/uv
         "$python" -m venv .cache/uv
-        .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv==$uv_version"
+        .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r deploy/local/uv/requirements.txt
     fi
     say "the packages of uv.lock into .venv, with $("$python" --version)"
     env -u VIRTUAL_ENV UV_PROJECT_ENVIRONMENT=.venv UV_PYTHON_DOWNLOADS=never \

@@ -114,7 +114,12 @@ topics_app = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
 
 @topics_app.command("apply")
 def apply_topics(
-    database_url: DatabaseOption, kafka: KafkaOption = "localhost:9092", as_json: JsonOption = False
+    database_url: DatabaseOption,
+    kafka: KafkaOption = "localhost:9092",
+    rights: Annotated[
+        bool, typer.Option("--rights/--no-rights", help="Say who may use them; not where something else does.")
+    ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Make the topics that providers and services need, with their settings, and say who may use them.
 
@@ -122,26 +127,26 @@ def apply_topics(
     only what it needs; `plafond-operator`, who runs commands, everything. What of theirs is not granted any more is
     taken back; users of other names are left alone. Can be repeated at any time.
 
-    Example: `plafond topics apply --kafka localhost:9092`
+    Examples: `plafond topics apply --kafka localhost:9092`, `plafond topics apply --no-rights`
     """
 
     async def work(_: Connection, stored: StoredContract) -> tuple[list[str], list[str], Granted | None]:
         wanted, providers = topics(stored.contract.providers), stored.contract.providers
         made = await ensure_topics(kafka, wanted)
         changed = await put_settings_right(kafka, wanted)
-        return made, changed, await apply_grants(kafka, grants(providers))
+        return made, changed, await apply_grants(kafka, grants(providers)) if rights else None
 
     made, changed, granted = on_contract(database_url, work)
     if as_json:
-        rights = granted and {what: [*map(_as_data, some)] for what, some in granted._asdict().items()}
-        print_json({"made": made, "changed": changed, "grants": rights})
+        told = granted and {what: [*map(_as_data, some)] for what, some in granted._asdict().items()}
+        print_json({"made": made, "changed": changed, "grants": told})
         return
     for what, names in (("made", made), ("gave other settings to", changed)):
         if names:
             console.print(f"{what} {counted(len(names), 'topic')}: {', '.join(names)}", highlight=False)
-    if granted is None:
+    if granted is None and rights:
         console.print("this broker checks nobody's rights: whoever reaches it may do everything", style="yellow")
-    elif granted.made or granted.taken_back:
+    elif granted and (granted.made or granted.taken_back):
         done = f"granted {counted(len(granted.made), 'right')}, took {counted(len(granted.taken_back), 'right')} back"
         console.print(done, highlight=False)
     elif not made and not changed:
