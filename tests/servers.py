@@ -57,9 +57,14 @@ def _server(image: str, in_docker: _Start, here: _Start) -> Iterator[str]:
         yield address or stack.enter_context(here())
 
 
+def docker_answers() -> bool:
+    """Whether Docker answers quickly."""
+    return _succeeds(2, "docker", "info")
+
+
 def _docker_has(image: str) -> bool:
     """Whether Docker answers quickly, and has or gets the image."""
-    if not _succeeds(2, "docker", "info"):
+    if not docker_answers():
         return False
     return _succeeds(10, "docker", "image", "inspect", image) or _succeeds(300, "docker", "pull", image)
 
