@@ -9,6 +9,7 @@ import hmac
 import secrets
 import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -16,38 +17,82 @@ import asyncpg
 from services.postgres import Connection
 
 PREFIX = "plf_"
+_NEVER = datetime.max.replace(tzinfo=UTC)
 LOOK_AGAIN_SECONDS = 0.25
 """At most so often are the keys read because of one that is not known: guessing must not load the database."""
+
+
+VALID_AT_A_TIME = 2
+"""So many keys an owner may have: the one in use, and the next."""
+
+
+class TooManyKeysError(Exception):
+    """The owner has as many valid keys as it may have."""
 
 
 class Keys(NamedTuple):
     """The keys of one kind of owner; each statement gives the owner first."""
 
     create: str
+    expire: str
     revoke: str
     valid: str
     listed: str
 
 
 PROVIDERS = Keys(
-    "insert into ingest.api_key (provider, sha256) values ($1, $2) returning key_id",
+    "insert into ingest.api_key (provider, sha256, expires_at) values ($1, $2, now() + $3)",
+    """
+    update ingest.api_key set expires_at = least(expires_at, now() + $2)
+    where provider = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+    """,
     "update ingest.api_key set revoked_at = now() where key_id = $1 and revoked_at is null returning provider",
-    "select provider as owner, sha256 from ingest.api_key where revoked_at is null",
-    "select key_id, provider, created_at, revoked_at from ingest.api_key order by provider, created_at",
+    """
+    select provider as owner, sha256, expires_at from ingest.api_key
+    where revoked_at is null and (expires_at is null or expires_at > now())
+    """,
+    "select key_id, provider, created_at, expires_at, revoked_at from ingest.api_key order by provider, created_at",
 )
 INSTITUTIONS = Keys(
-    "insert into delivery.api_key (institution, sha256) values ($1, $2) returning key_id",
+    "insert into delivery.api_key (institution, sha256, expires_at) values ($1, $2, now() + $3)",
+    """
+    update delivery.api_key set expires_at = least(expires_at, now() + $2)
+    where institution = $1 and revoked_at is null and (expires_at is null or expires_at > now())
+    """,
     "update delivery.api_key set revoked_at = now() where key_id = $1 and revoked_at is null returning institution",
-    "select institution as owner, sha256 from delivery.api_key where revoked_at is null",
-    "select key_id, institution, created_at, revoked_at from delivery.api_key order by institution, created_at",
+    """
+    select institution as owner, sha256, expires_at from delivery.api_key
+    where revoked_at is null and (expires_at is null or expires_at > now())
+    """,
+    """
+    select key_id, institution, created_at, expires_at, revoked_at from delivery.api_key order by institution, created_at
+    """,
 )
 
 
-async def create(connection: Connection, owner: str, keys: Keys = PROVIDERS) -> str:
-    """Make a key and return it: this is the only time that it can be seen."""
+async def create(connection: Connection, owner: str, keys: Keys = PROVIDERS, *, valid: timedelta | None = None) -> str:
+    """Make a key and return it: this is the only time that it can be seen; it is `valid` for so long, or for ever.
+
+    Raises TooManyKeysError, making none, where the owner has `VALID_AT_A_TIME` already.
+    """
     key = PREFIX + secrets.token_urlsafe(32)
-    await connection.execute(keys.create, owner, _digest(key))
+    async with connection.transaction():
+        await connection.execute(keys.create, owner, _digest(key), valid)
+        mine = [row for row in await connection.fetch(keys.valid) if row["owner"] == owner]
+        if len(mine) > VALID_AT_A_TIME:
+            raise TooManyKeysError(
+                f"{owner} has {VALID_AT_A_TIME} valid keys already: revoke one (`plafond keys list`), or wait until it ends"
+            )
     return key
+
+
+async def rotate(
+    connection: Connection, owner: str, keys: Keys = PROVIDERS, *, overlap: timedelta, valid: timedelta | None = None
+) -> str:
+    """Make a key as `create` does, and let the one before go on for `overlap` alone."""
+    async with connection.transaction():
+        await connection.execute(keys.expire, owner, overlap)
+        return await create(connection, owner, keys, valid=valid)
 
 
 async def owners_with_keys(connection: Connection, keys: Keys = PROVIDERS) -> set[str]:
@@ -66,7 +111,7 @@ class KeyRing:
 
     def __init__(self, keys: Keys = PROVIDERS) -> None:
         self._keys = keys
-        self._owners: dict[bytes, str] = {}
+        self._owners: dict[bytes, tuple[str, datetime]] = {}
         self._read_at = 0.0
         self._reading = asyncio.Lock()
 
@@ -74,7 +119,8 @@ class KeyRing:
         """Read the keys again."""
         began = time.monotonic()
         async with pool.acquire() as connection:
-            self._owners = {row["sha256"]: row["owner"] for row in await connection.fetch(self._keys.valid)}
+            rows = await connection.fetch(self._keys.valid)
+        self._owners = {row["sha256"]: (row["owner"], row["expires_at"] or _NEVER) for row in rows}
         self._read_at = began
 
     async def find(self, key: str, pool: asyncpg.Pool) -> str | None:
@@ -94,10 +140,10 @@ class KeyRing:
 
     def owner_of(self, key: str) -> str | None:
         """Return whose key this is; every stored digest is compared, each in constant time."""
-        digest = _digest(key)
+        digest, now = _digest(key), datetime.now(UTC)
         found = None
-        for stored, owner in self._owners.items():
-            if hmac.compare_digest(stored, digest):
+        for stored, (owner, expires_at) in self._owners.items():
+            if hmac.compare_digest(stored, digest) and now < expires_at:
                 found = owner
         return found
 

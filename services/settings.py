@@ -22,11 +22,12 @@ class Settings:
     gateway_port: int
     instance: str
     audit_seconds: float
+    events_per_second: float
 
 
 def from_environment(port: int) -> Settings:
-    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE and
-    PLAFOND_AUDIT_SECONDS.
+    """Read PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT, PLAFOND_GATEWAY_PORT, PLAFOND_INSTANCE,
+    PLAFOND_AUDIT_SECONDS and PLAFOND_EVENTS_PER_SECOND.
 
     What is said of Kafka's security is checked, too: raises KafkaSettingsError, and SchemaError without a database.
     """
@@ -39,4 +40,5 @@ def from_environment(port: int) -> Settings:
         gateway_port=int(os.environ.get("PLAFOND_GATEWAY_PORT", "8080")),
         instance=os.environ.get("PLAFOND_INSTANCE", "1"),
         audit_seconds=float(os.environ.get("PLAFOND_AUDIT_SECONDS", "3600")),
+        events_per_second=float(os.environ.get("PLAFOND_EVENTS_PER_SECOND", "0")),
     )

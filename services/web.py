@@ -27,6 +27,16 @@ from services.postgres import TRANSIENT
 
 REQUESTS_TOTAL = Counter("plafond_gateway_requests_total", "Requests by answer.", ["status"])
 REQUEST_SECONDS = Histogram("plafond_gateway_request_duration_seconds", "Time to the answer.", buckets=SECONDS)
+_GUARDS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"strict-transport-security", b"max-age=63072000"),  # what browsers heed over HTTPS alone
+]
+_OF_DATA = b"default-src 'none'; frame-ancestors 'none'"
+_OF_DOCUMENTATION = (
+    b"default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"frame-ancestors 'none'"
+)
 _SWAGGER = next((Path(swagger_ui_bundle.__file__).parent / "vendor").glob("swagger-ui-*"))
 PROBLEM = {
     "application/problem+json": {
@@ -57,17 +67,18 @@ PROBLEM = {
 class Problem(Exception):  # noqa: N818 named as RFC 9457 names it
     """A request that is answered with a problem."""
 
-    def __init__(self, code: int, title: str, detail: str, **extra: Any) -> None:
+    def __init__(self, code: int, title: str, detail: str, *, retry_seconds: int = 5, **extra: Any) -> None:
         super().__init__(title)
         self.code, self.title, self.detail, self.extra = code, title, detail, extra
+        self.retry_seconds = retry_seconds
 
     def response(self) -> JSONResponse:
         """Return the answer."""
         headers = {}
         if self.code == status.HTTP_401_UNAUTHORIZED:
             headers["WWW-Authenticate"] = 'Bearer realm="plafond"'
-        if self.code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            headers["Retry-After"] = "5"
+        if self.code in {status.HTTP_429_TOO_MANY_REQUESTS, status.HTTP_503_SERVICE_UNAVAILABLE}:
+            headers["Retry-After"] = str(self.retry_seconds)
         body = {"type": "about:blank", "title": self.title, "status": self.code, "detail": self.detail, **self.extra}
         return JSONResponse(body, self.code, headers, media_type="application/problem+json")
 
@@ -118,8 +129,13 @@ async def owner_of_key(request: Request, ring: KeyRing, pool: asyncpg.Pool, whos
     return owner
 
 
+def _guards(path: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers that keep a browser from doing anything with an answer that is not meant (OWASP)."""
+    return [*_GUARDS, (b"content-security-policy", _OF_DOCUMENTATION if path.startswith("/docs") else _OF_DATA)]
+
+
 class _Measured:
-    """Counts answers and the time to them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
+    """Counts answers and the time to them, and guards them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
 
     def __init__(self, app: asgi.ASGIApp) -> None:
         self._app = app
@@ -130,6 +146,7 @@ class _Measured:
         async def answer(message: asgi.Message) -> None:
             if message["type"] == "http.response.start":
                 _count(message["status"], began)
+                message["headers"] = [*message["headers"], *_guards(scope["path"])]
             await send(message)
 
         try:

@@ -1,6 +1,9 @@
 """plafond keys: who may push over HTTP as a provider, and who may fetch an institution's documents."""
 
 import uuid
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -18,19 +21,59 @@ app = typer.Typer(
 )
 
 
+InstitutionOption = Annotated[str | None, typer.Option(help="Instead: the institution whose key it will be.")]
+DaysOption = Annotated[int | None, typer.Option(min=1, help="After how many days it ends; never if not given.")]
+
+
 @app.command("create")
 def create_key(
     database_url: DatabaseOption,
     provider: Annotated[str | None, typer.Argument(help="The provider whose key it will be.")] = None,
-    institution: Annotated[str | None, typer.Option(help="Instead: the institution whose key it will be.")] = None,
+    institution: InstitutionOption = None,
+    days: DaysOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key and print it: it is stored only as a hash and can't be shown again.
 
     A provider's key pushes usage and reads its rejections; an institution's fetches its own invoices and credit notes.
+    Two can be valid at a time.
 
-    Examples: `plafond keys create numergy`, `plafond keys create --institution EP`
+    Examples: `plafond keys create numergy --days 365`, `plafond keys create --institution EP`
     """
+    make = partial(keys.create, valid=_days(days))
+    _make(database_url, provider, institution, make, as_json=as_json)
+
+
+@app.command("rotate")
+def rotate_key(
+    database_url: DatabaseOption,
+    provider: Annotated[str | None, typer.Argument(help="The provider whose key it will be.")] = None,
+    institution: InstitutionOption = None,
+    overlap_days: Annotated[int, typer.Option(min=0, help="How long the key before goes on.")] = 7,
+    days: DaysOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the next key and print it; the one before goes on for some days, so that nobody is locked out meanwhile.
+
+    Examples: `plafond keys rotate numergy`, `plafond keys rotate --institution EP --overlap-days 30 --days 365`
+    """
+    make = partial(keys.rotate, overlap=timedelta(days=overlap_days), valid=_days(days))
+    _make(database_url, provider, institution, make, as_json=as_json)
+
+
+def _days(days: int | None) -> timedelta | None:
+    return None if days is None else timedelta(days=days)
+
+
+def _make(
+    database_url: str,
+    provider: str | None,
+    institution: str | None,
+    make: Callable[..., Awaitable[str]],
+    *,
+    as_json: bool,
+) -> None:
+    """Make a key for whoever is named, and print it."""
     if (provider is None) is (institution is None):
         fail("name a PROVIDER or an --institution", 2)
 
@@ -38,12 +81,15 @@ def create_key(
         contract = stored.contract
         if provider is not None:
             _refuse_unknown("provider", provider, contract.providers)
-            return await keys.create(connection, provider)
+            return await make(connection, provider, keys.PROVIDERS)
         assert institution is not None, "one of them is given"
         _refuse_unknown("institution", institution, contract.institutions)
-        return await keys.create(connection, institution, keys.INSTITUTIONS)
+        return await make(connection, institution, keys.INSTITUTIONS)
 
-    made = on_contract(database_url, work)
+    try:
+        made = on_contract(database_url, work)
+    except keys.TooManyKeysError as error:
+        fail(str(error))
     if as_json:
         owner = {"provider": provider} if provider else {"institution": institution}
         print_json({**owner, "key": made})
@@ -70,7 +116,7 @@ def list_keys(database_url: DatabaseOption, as_json: JsonOption = False) -> None
 
     columns = [
         Column("key_id", "id"), Column("provider", "provider"), Column("institution", "institution"),
-        Column("created_at", "created"), Column("revoked_at", "revoked"),
+        Column("created_at", "created"), Column("expires_at", "ends"), Column("revoked_at", "revoked"),
     ]  # fmt: skip
     show(on_database(database_url, work), columns, title="API keys", as_json=as_json)
 

@@ -31,8 +31,9 @@ def run_service(service: ServiceArgument) -> None:
     """Run one service until it is told to stop.
 
     Servers and ports come from the environment: PLAFOND_DATABASE_URL, PLAFOND_KAFKA, PLAFOND_HOST, PLAFOND_PORT
-    (of /metrics, /healthz and /readyz: 9101 to 9104), for ingest and delivery PLAFOND_GATEWAY_PORT (8080), and for
-    invoicing PLAFOND_AUDIT_SECONDS (how often the books are audited beside the work: 3600, 0 for never). Delivery sends
+    (of /metrics, /healthz and /readyz: 9101 to 9104), for ingest and delivery PLAFOND_GATEWAY_PORT (8080), for
+    ingest PLAFOND_EVENTS_PER_SECOND (how many a provider may push over HTTP; 0 for no limit), and for invoicing
+    PLAFOND_AUDIT_SECONDS (how often the books are audited beside the work: 3600, 0 for never). Delivery sends
     what is issued by e-mail where PLAFOND_SMTP_URL is set (or PLAFOND_SMTP_URL_FILE, a file with it), from
     PLAFOND_MAIL_FROM, with at most PLAFOND_MAIL_BYTES_MAX bytes attached; into the folder or bucket PLAFOND_STORE_URL;
     and keeps what it made in the folder PLAFOND_DOCUMENTS.

@@ -144,7 +144,6 @@ def _headers(file: _File, number: str, form: str) -> dict[str, str]:
         "Repr-Digest": f"sha-256=:{b64encode(file.sha256).decode()}:",  # RFC 9530
         "Cache-Control": "private, no-cache",
         "Content-Disposition": f'attachment; filename="{number}.{form}"',
-        "X-Content-Type-Options": "nosniff",
     }
 
 

@@ -5,6 +5,8 @@ the contract says is decided behind it, where a rejection is kept and can be sen
 """
 
 import asyncio
+import math
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from services.ingest.decide import check_form
 from services.ingest.events import read_json, too_large
+from services.ingest.limits import Limits
 from services.ingest.outlet import UnavailableError
 from services.ingest.problems import REQUEST, RESPONSES
 from services.kafka import raw_topic
@@ -52,10 +55,10 @@ Send = Callable[[str, list[bytes]], Awaitable[None]]
 """Stores events in a topic, all of them, or raises UnavailableError."""
 
 
-def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool) -> FastAPI:
-    """Make the application."""
+def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool, events_per_second: float = 0) -> FastAPI:
+    """Make the application; a provider may push so many events a second, 0 for no limit."""
     app = application("Plafond usage gateway")
-    door = Door(ring, send, pool)
+    door = Door(ring, send, pool, Limits(events_per_second))
     app.add_api_route(
         "/v1/usage", door.push, methods=["POST"], status_code=202, summary="Push usage events",
         openapi_extra=REQUEST, responses=RESPONSES,
@@ -74,8 +77,8 @@ def gateway(ring: KeyRing, send: Send, pool: asyncpg.Pool) -> FastAPI:
 class Door:
     """Answers providers; whose key it is decides who speaks."""
 
-    def __init__(self, ring: KeyRing, send: Send, pool: asyncpg.Pool) -> None:
-        self._ring, self._send, self._pool = ring, send, pool
+    def __init__(self, ring: KeyRing, send: Send, pool: asyncpg.Pool, limits: Limits) -> None:
+        self._ring, self._send, self._pool, self._limits = ring, send, pool, limits
 
     async def push(self, request: Request) -> Response:
         """Take one CloudEvent, a batch, or newline-delimited ones. All are taken, or none.
@@ -85,6 +88,7 @@ class Door:
         provider = await owner_of_key(request, self._ring, self._pool, "provider")
         _refuse_encoded(request)
         events = _split(await _body(request), request.headers.get("content-type", ""))
+        self._refuse_too_many(provider, len(events))
         await _refuse_bad(provider, events)
         if events:
             try:
@@ -95,6 +99,13 @@ class Door:
                 raise Problem(503, "Can't be stored now", detail) from error
         EVENTS_TOTAL.labels(provider, "taken").inc(len(events))
         return JSONResponse({"taken": len(events)}, 202)
+
+    def _refuse_too_many(self, provider: str, events: int) -> None:
+        if wait := self._limits.seconds_to_wait(provider, events, time.monotonic()):
+            EVENTS_TOTAL.labels(provider, "limited").inc(events)
+            seconds = math.ceil(wait)
+            detail = f"{events} events are more than you may push now. None was taken; try again in {seconds} seconds."
+            raise Problem(429, "Too many events", detail, retry_seconds=seconds)
 
     async def rejections(self, request: Request, limit: int = 100, after: uuid.UUID | None = None) -> Response:
         """Return the newest rejections of the provider whose key this is; of no other.

@@ -53,5 +53,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     403: {"description": "Events in another provider's name; none was taken.", "content": PROBLEM},
     413: {"description": "Larger than a request may be.", "content": PROBLEM},
     415: {"description": "Not one of the media types.", "content": PROBLEM},
+    429: {"description": "More events than you may push now; try again after Retry-After seconds.", "content": PROBLEM},
     503: {"description": "Can't be stored now; send all again after Retry-After seconds.", "content": PROBLEM},
 }

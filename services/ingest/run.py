@@ -52,7 +52,9 @@ async def run(settings: Settings) -> None:
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
         async with Probes(settings.host, settings.port, checks):
             await run_together(
-                serve(gateway(ring, outlet.send, pool), settings.host, settings.gateway_port),
+                serve(
+                    gateway(ring, outlet.send, pool, settings.events_per_second), settings.host, settings.gateway_port
+                ),
                 _consume(settings.kafka, pool, sender, newest, attention, delivered),
                 _record(settings.kafka, pool, recorder),
                 forever(1, follow),

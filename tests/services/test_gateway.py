@@ -19,7 +19,7 @@ from services.ingest import gateway as door
 from services.ingest import push
 from services.ingest.outlet import Outlet, UnavailableError
 from services.kafka import ensure_topics, raw_topic, topics
-from services.keys import KeyRing, create, revoke
+from services.keys import KeyRing, TooManyKeysError, create, revoke, rotate
 from services.postgres import migrate, open_pool
 from services.stack.kafka import KafkaBroker
 from services.stack.process import free_ports
@@ -386,3 +386,37 @@ async def test_no_202_while_kafka_is_away_and_again_when_it_is_back(gateway: Gat
         await asyncio.sleep(0.5)
     assert answer.status_code == 202
     assert event("alpha", "back") in await gateway.stored()
+
+
+async def test_more_than_a_provider_may_push_is_refused_whole_and_told_when(gateway: Gateway):
+    outlet = Outlet(gateway.broker.bootstrap_servers)
+    app = door.gateway(gateway.ring, outlet.send, gateway.pool, events_per_second=1)
+    transport = httpx.ASGITransport(app)
+    lines = b"\n".join(event("alpha", f"limited-{number}") for number in range(10))
+    headers = {"Authorization": f"Bearer {gateway.keys['alpha']}", "Content-Type": LINES}
+    try:
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            assert (await client.post("/v1/usage", content=lines, headers=headers)).status_code == 202
+            refused = await client.post("/v1/usage", content=lines, headers=headers)
+    finally:
+        await outlet.stop()
+    assert (refused.status_code, refused.json()["title"]) == (429, "Too many events")
+    assert 9 <= int(refused.headers["retry-after"]) <= 10
+    assert refused.headers["x-content-type-options"] == "nosniff"
+    assert refused.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+
+
+async def test_keys_are_rotated_and_end(gateway: Gateway):
+    async with gateway.pool.acquire() as connection:
+        first = await create(connection, "rotated")
+        second = await rotate(connection, "rotated", overlap=timedelta(days=7))
+        with pytest.raises(TooManyKeysError, match="rotated has 2 valid keys already"):
+            await create(connection, "rotated")
+        assert [await gateway.ring.find(each, gateway.pool) for each in (first, second)] == ["rotated"] * 2
+        await connection.execute("update ingest.api_key set expires_at = now() where provider = 'rotated' and expires_at is not null")
+        await gateway.ring.refresh(gateway.pool)
+        assert [await gateway.ring.find(each, gateway.pool) for each in (first, second)] == [None, "rotated"]
+        third = await create(connection, "rotated", valid=timedelta(seconds=1))
+        assert await gateway.ring.find(third, gateway.pool) == "rotated"
+        await asyncio.sleep(1.1)
+        assert gateway.ring.owner_of(third) is None, "also while nothing is read again"
