@@ -65,7 +65,8 @@ INSTITUTIONS = Keys(
     where revoked_at is null and (expires_at is null or expires_at > now())
     """,
     """
-    select key_id, institution, created_at, expires_at, revoked_at from delivery.api_key order by institution, created_at
+    select key_id, institution, created_at, expires_at, revoked_at
+    from delivery.api_key order by institution, created_at
     """,
 )
 
@@ -81,7 +82,7 @@ async def create(connection: Connection, owner: str, keys: Keys = PROVIDERS, *, 
         mine = [row for row in await connection.fetch(keys.valid) if row["owner"] == owner]
         if len(mine) > VALID_AT_A_TIME:
             raise TooManyKeysError(
-                f"{owner} has {VALID_AT_A_TIME} valid keys already: revoke one (`plafond keys list`), or wait until it ends"
+                f"{owner} has {VALID_AT_A_TIME} valid keys already: revoke one (`plafond keys list`), or wait for its end"
             )
     return key
 

@@ -135,7 +135,7 @@ def _guards(path: str) -> list[tuple[bytes, bytes]]:
 
 
 class _Measured:
-    """Counts answers and the time to them, and guards them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
+    """Counts answers, and guards them, as plain ASGI: Starlette's own way costs tasks and streams a request."""
 
     def __init__(self, app: asgi.ASGIApp) -> None:
         self._app = app

@@ -50,11 +50,10 @@ async def run(settings: Settings) -> None:
                 await wait_for_topics(settings.kafka, topics_of("ingest", newest.contract.providers))
 
         checks = {"postgres": lambda: postgres_answers(pool), "kafka": lambda: kafka_answers(settings.kafka)}
+        door = gateway(ring, outlet.send, pool, settings.events_per_second)
         async with Probes(settings.host, settings.port, checks):
             await run_together(
-                serve(
-                    gateway(ring, outlet.send, pool, settings.events_per_second), settings.host, settings.gateway_port
-                ),
+                serve(door, settings.host, settings.gateway_port),
                 _consume(settings.kafka, pool, sender, newest, attention, delivered),
                 _record(settings.kafka, pool, recorder),
                 forever(1, follow),

@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import aiokafka
 import asyncpg
@@ -413,7 +414,9 @@ async def test_keys_are_rotated_and_end(gateway: Gateway):
         with pytest.raises(TooManyKeysError, match="rotated has 2 valid keys already"):
             await create(connection, "rotated")
         assert [await gateway.ring.find(each, gateway.pool) for each in (first, second)] == ["rotated"] * 2
-        await connection.execute("update ingest.api_key set expires_at = now() where provider = 'rotated' and expires_at is not null")
+        await connection.execute(
+            "update ingest.api_key set expires_at = now() where provider = 'rotated' and expires_at is not null"
+        )
         await gateway.ring.refresh(gateway.pool)
         assert [await gateway.ring.find(each, gateway.pool) for each in (first, second)] == [None, "rotated"]
         third = await create(connection, "rotated", valid=timedelta(seconds=1))
