@@ -82,7 +82,7 @@ async def create(connection: Connection, owner: str, keys: Keys = PROVIDERS, *, 
         mine = [row for row in await connection.fetch(keys.valid) if row["owner"] == owner]
         if len(mine) > VALID_AT_A_TIME:
             raise TooManyKeysError(
-                f"{owner} has {VALID_AT_A_TIME} valid keys already: revoke one (`plafond keys list`), or wait for its end"
+                f"{owner} has {VALID_AT_A_TIME} valid keys already: revoke one (`plafond keys list`), or wait"
             )
     return key
 

@@ -51,7 +51,7 @@ async def of_books(connection: Connection, stored: StoredContract, month: str) -
     items += _grace(contract, month, datetime.now(UTC))
     for check in PROVIDER_CHECKS:
         items += await check(connection, contract, month)
-    items += await providers.rejections(connection)
+    items += await providers.rejections(connection, stored.contract, month)
     return items + await _audit(connection)
 
 

@@ -52,9 +52,11 @@ def _before(contract: Contract, month: str) -> list[str]:
     return months
 
 
-async def rejections(connection: Connection) -> list[Item]:
-    """Tell of what was refused since the last close and neither came again nor was taken by now."""
+async def rejections(connection: Connection, contract: Contract, month: str) -> list[Item]:
+    """Tell of what was refused of a month, or of earlier ones since the last close, and was not taken by now."""
     last_close: datetime | None = await connection.fetchval(sql.LAST_CLOSE)
+    days = (first_day(month), first_day(next_month(month)), contract.ends)
+    bounds = [midnight(day, contract.zone) for day in days]
     return [
         Item(
             Check.REJECTIONS,
@@ -62,5 +64,5 @@ async def rejections(connection: Connection) -> list[Item]:
             f"{row['events']} events since {row['first'].astimezone(UTC).date()}",
             "none: mended by their provider, or `plafond rejections replay` once the contract is",
         )
-        for row in await connection.fetch(sql.UNRESOLVED, last_close, FOR_GOOD)
+        for row in await connection.fetch(sql.UNRESOLVED, last_close, FOR_GOOD, *bounds)
     ]

@@ -19,11 +19,14 @@ where usage.month = $1 group by provider
 """
 
 # Of one place a rejection may be recorded twice. What was taken since under the same id, or sent through again, is no
-# longer there to be resolved.
+# longer there to be resolved. It belongs to the month that it was used in, here from $3 up to $4; what came since the
+# last close and belongs to an earlier one, does not say when, or is of no month of the contract (from $5 on), is asked
+# now.
 UNRESOLVED = """
 select provider, reason, count(distinct (topic, partition, "offset")) as events, min(received_at) as first
 from ingest.rejection
-where received_at > coalesce($1, timestamptz '-infinity')
+where (used_at is null or used_at < $4 or used_at >= $5)
+      and (received_at > coalesce($1, timestamptz '-infinity') or (used_at >= $3 and used_at < $4))
       and not exists (select from ingest.replay where replay.rejection = rejection.rejection)
       and (reason = any($2::text[]) or not exists (
           select from rating.event where event.id = event_id and event.provider = rejection.provider))

@@ -15,6 +15,7 @@ from services.output import Column, JsonOption, console, counted, fail, print_js
 from services.postgres import Connection
 
 REASON_MAX = 500
+NAMES_SHOWN = 10
 app = typer.Typer(
     help="What of invoices and credit notes went to whom, and what waits.",
     no_args_is_help=True,
@@ -37,6 +38,12 @@ from delivery.given join (select number, month, institution from invoicing.issue
 where not exists (select from delivery.outbox where outbox.number = given.number and outbox.channel = given.channel)
       and ($1::text is null or month = $1) and ($2::text is null or institution = $2)
 order by number
+"""
+_NOT_MADE = """
+select number, issued.month, institution from invoicing.issued
+where not exists (select from invoicing.document as made where made.month = issued.month and made.name = number)
+      and ($1::text is null or month = $1) and ($2::text is null or institution = $2)
+order by month, number
 """
 _ATTEMPTS = """
 select attempt.ended_at as at, channel, address, round, outcome, attempt.answer, files, by
@@ -81,30 +88,38 @@ def list_command(
     if state is not None and state not in STATES:
         fail(f"--state {state!r}: one of {', '.join(STATES)}", 2)
 
-    async def work(connection: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        rows = await connection.fetch(_LIST, month, institution, state)
-        nobody = await connection.fetch(_NOBODY, month, institution) if state is None else []
-        return [dict(row) for row in rows], [dict(row) for row in nobody]
+    async def work(connection: Connection) -> list[list[dict[str, Any]]]:
+        asked = [await connection.fetch(_LIST, month, institution, state)]
+        asked += [await connection.fetch(each, month, institution) for each in (_NOBODY, _NOT_MADE)]
+        return [[dict(row) for row in rows] for rows in asked]
 
-    rows, nobody = on_database(database_url, work)
+    rows, nobody, not_made = on_database(database_url, work)
     if as_json:
-        print_json({"deliveries": rows, "to_nobody": nobody})
+        print_json({"deliveries": rows, "to_nobody": nobody, "not_made": not_made})
     else:
-        _show_list(rows, nobody)
+        _show_list(rows)
+    if state is None and not as_json:
+        _show_others(
+            "to nobody, since no address is known", [f"{each['number']} by {each['channel']}" for each in nobody]
+        )
+        _show_others("not made yet, or lacking something (`plafond months`)", [each["number"] for each in not_made])
     if any(row["state"] in {"refused", "doubtful"} for row in rows):
         raise typer.Exit(1)
 
 
-def _show_list(rows: list[dict[str, Any]], nobody: list[dict[str, Any]]) -> None:
+def _show_list(rows: list[dict[str, Any]]) -> None:
     if rows:
         shown = [{**row, "when": row["ended_at"] or row["due_at"]} for row in rows]
         show(shown, _COLUMNS, title="Deliveries")
     else:
         console.print("no deliveries")
-    if nobody:
-        numbers = ", ".join(f"{each['number']} by {each['channel']}" for each in nobody[:10])
-        more = f" and {len(nobody) - 10} more" if len(nobody) > 10 else ""
-        console.print(f"to nobody, since no address is known: {numbers}{more}", style="yellow", highlight=False)
+
+
+def _show_others(what: str, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+        said = f"{what}: {', '.join(names[:NAMES_SHOWN])}{more}"
+        console.print(said, style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command("show")

@@ -60,8 +60,13 @@ def export_command(
         print_json(exported_data(exported, out))
     else:
         _show(exported, month, out)
+    _end(exported)
+
+
+def _end(exported: Exported) -> None:
+    """End with status 2 where a file can't be written, 1 where a document lacks something."""
     if exported.left_out:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if exported.is_written else 2)
 
 
 @app.command("preview")
@@ -94,8 +99,7 @@ def preview_command(
         print_json(exported_data(exported, out))
     else:
         _show(exported, month, out)
-    if exported.left_out:
-        raise typer.Exit(1)
+    _end(exported)
 
 
 def exported_data(exported: Exported, out: Path) -> dict[str, Any]:

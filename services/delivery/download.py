@@ -6,11 +6,11 @@ SHA-256 in the ledger, so what has not changed is not sent again, and what is fe
 
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import asyncpg
 import msgspec
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from services.delivery.documents import Documents, MissingError
 from services.keys import KeyRing
@@ -25,6 +25,7 @@ MEDIA_TYPES = {
     "json": "application/json",
 }
 """By the last ending of a file's name."""
+MONTH = r"^\d{4}-(0[1-9]|1[0-2])$"
 
 # The first form of a document is made with all others, so a number without any is not made yet.
 _LIST = """
@@ -64,9 +65,10 @@ def downloads(ring: KeyRing, pool: asyncpg.Pool, documents: Documents) -> FastAP
         responses={401: _RESPONSES[401], 503: _RESPONSES[503]},
     )  # fmt: skip
     app.add_api_route(
-        "/v1/documents/{number}/{form}", desk.fetch, methods=["GET", "HEAD"], summary="A file of a document",
-        responses=_RESPONSES, operation_id="fetch",
+        "/v1/documents/{number}/{form}", desk.fetch, methods=["GET"], summary="A file of a document",
+        responses=_RESPONSES,
     )  # fmt: skip
+    app.add_api_route("/v1/documents/{number}/{form}", desk.fetch, methods=["HEAD"], include_in_schema=False)
     declare_key(app, "institution")
     return app
 
@@ -77,7 +79,7 @@ class Desk:
     def __init__(self, ring: KeyRing, pool: asyncpg.Pool, documents: Documents) -> None:
         self._ring, self._pool, self._documents = ring, pool, documents
 
-    async def listed(self, request: Request, month: str | None = None) -> Response:
+    async def listed(self, request: Request, month: Annotated[str | None, Query(pattern=MONTH)] = None) -> Response:
         """Return the institution's documents, the newest first, each with its files; `month` has those of one."""
         institution = await owner_of_key(request, self._ring, self._pool, "institution")
         try:
@@ -90,6 +92,8 @@ class Desk:
     async def fetch(self, request: Request, number: str, form: str) -> Response:
         """Return a file, like `CLOUD-I-2016-000012/pdf`, with its SHA-256 as ETag."""
         institution = await owner_of_key(request, self._ring, self._pool, "institution")
+        if not number.isprintable() or not form.isprintable():  # PostgreSQL takes no NUL
+            raise Problem(404, "No such document", "GET /v1/documents lists yours.")
         try:
             return await self._fetch(request, institution, number, form)
         except TRANSIENT as error:

@@ -46,7 +46,8 @@ where delivery = $1 and state in ('queued', 'doubtful')
 """
 _TRIED = "insert into delivery.attempt (attempt, delivery, outcome, answer, files) values ($1, $2, $3, $4, $5)"
 _ROUNDS = """
-select address, max(round) as round, bool_or(state = 'queued') as is_open
+select address, greatest(max(round) + 1, extract(epoch from now())::bigint) as next,
+       bool_or(state = 'queued') as is_open
 from delivery.outbox where number = $1 and channel = $2 group by address order by address
 """
 _AGAIN = """
@@ -160,7 +161,7 @@ async def send_again(
         made = []
         for each in wanted:
             if each in known:
-                key = (number, institution, channel, each, known[each]["round"] + 1, reason)
+                key = (number, institution, channel, each, known[each]["next"], reason)
                 made.append(await connection.fetchval(_AGAIN, *key))
             else:
                 made.append(await connection.fetchval(_FIRST, number, institution, channel, each))

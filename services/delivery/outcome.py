@@ -17,10 +17,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an attempt, and the receiver's answer or what went wrong."""
+    """What became of an attempt, and the receiver's answer or what went wrong.
+
+    `is_trouble` says that it is the server's trouble, so that others would fare no better now.
+    """
 
     state: State
     answer: str
+    is_trouble: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer", self.answer[:ANSWER_MAX])

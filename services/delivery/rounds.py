@@ -1,109 +1,113 @@
-"""One round of delivery: what was issued is made, queued for whoever is to have it, and what is due is sent.
+"""The rounds of delivery: what was issued is made and queued for whoever is to have it; each channel sends what is due.
 
 Law: before an e-mail is sent, the topic `deliveries` has it that this attempt alone may send it; how that ended is
-kept in the topic and in the outbox.
+kept in the topic and in the outbox. A server in trouble is asked with one delivery, not with all that wait for it.
 """
 
 import asyncio
+import time
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-import msgspec
 import structlog
-from aiokafka.errors import KafkaError
 
 from services import contract_store
 from services.contract.model import Contract
 from services.delivery import outbox
+from services.delivery.channels import Tried, Way
 from services.delivery.documents import Documents, MissingError
-from services.delivery.journal import Journal, Sending, Verdict
-from services.delivery.mail import ATTACHED, Mail, mail
 from services.delivery.metrics import ATTEMPTS_TOTAL
 from services.delivery.outbox import Channel, Delivery
 from services.delivery.outcome import Outcome, State
-from services.delivery.settings import Ways
-from services.delivery.smtp import Postman
 from services.postgres import Connection
 
 AT_ONCE = 100
 STOP_SECONDS_MAX = 8.0
-NOT_SENT = {
-    Verdict.WAS_SENT: Outcome(State.SENT, "it was sent before: so the topic says, and the database did not know"),
-    Verdict.NOBODY_KNOWS: Outcome(
-        State.DOUBTFUL,
-        "an earlier attempt began and nobody said how it ended: the program was killed, or the database was set back",
-    ),
-}
-_ALONE = "select pg_try_advisory_lock(hashtext('delivery'))"
+REST_SECONDS, REST_SECONDS_MAX = 30.0, 600.0
+"""So long a channel rests after trouble with its server, twice as long each time, up to a limit."""
 
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What became of an attempt, the SHA-256 of what was sent by its name, and whether the topic waits for its end."""
-
-    outcome: Outcome
-    files: Mapping[str, str] = field(default_factory=dict)
-    is_announced: bool = False
-
-
 class Rounds:
-    """Goes one round after the other; of several workers, one at a time."""
+    """Makes and queues, and sends by each way; of several workers, one at a time does each of these."""
 
-    def __init__(self, pool: asyncpg.Pool, journal: Journal, documents: Documents, ways: Ways) -> None:
-        self._pool, self._journal, self._documents, self._ways = pool, journal, documents, ways
-        self._postman = Postman(ways.mail) if ways.mail else None
+    def __init__(self, pool: asyncpg.Pool, documents: Documents, ways: Sequence[Way]) -> None:
+        self._pool, self._documents = pool, documents
+        self._ways = {each.channel: each for each in ways}
+        self._rests: dict[Channel, tuple[float, float]] = {}
 
-    async def go(self) -> int:
-        """Go one round and return how many attempts were made; raises what PostgreSQL and Kafka raise when away."""
-        async with self._pool.acquire() as connection:  # that it is let go gives the lock back
-            if not await connection.fetchval(_ALONE):
-                return 0
-            newest = await contract_store.newest(connection)
-            if newest is None:
-                return 0
-            await outbox.open_channels(connection, self._ways.channels)
+    @property
+    def channels(self) -> list[Channel]:
+        """The channels that are set up."""
+        return list(self._ways)
+
+    async def prepare(self) -> None:
+        """Make what was issued, and give each channel what it has not been given of that."""
+        async with self._alone("make") as connection:
+            newest = await contract_store.newest(connection) if connection else None
+            if connection is None or newest is None:
+                return
+            await outbox.open_channels(connection, self.channels)
             await self._documents.make(connection)
             await self._queue(connection, newest.contract)
-            try:
-                return await self._send_due(connection)
-            finally:
-                if self._postman is not None:
-                    await self._postman.leave()
+
+    async def send(self, channel: Channel) -> int:
+        """Send what is due by a channel, unless it rests, and return how many attempts were made."""
+        until, _ = self._rests.get(channel, (0.0, 0.0))
+        if time.monotonic() < until:
+            return 0
+        async with self._alone(channel) as connection:
+            return await self._send_due(connection, self._ways[channel]) if connection else 0
+
+    async def go(self) -> int:
+        """Go one round of all, and return how many attempts were made."""
+        await self.prepare()
+        return sum([await self.send(each) for each in self.channels])
+
+    @asynccontextmanager
+    async def _alone(self, what: str) -> AsyncIterator[Connection | None]:
+        """Give a connection that holds the right to do something; None where another worker does it."""
+        async with self._pool.acquire() as connection:  # that it is let go gives the lock back
+            name = f"delivery {what}"
+            held = await connection.fetchval("select pg_try_advisory_lock(hashtext($1))", name)
+            yield connection if held else None
 
     async def _queue(self, connection: Connection, contract: Contract) -> None:
-        """Give each channel what it has not been given of what is made."""
-        for each in await outbox.not_given(connection, self._ways.channels):
+        for each in await outbox.not_given(connection, self.channels):
             try:
                 await self._documents.read(connection, each.month, each.institution, each.number)
-            except MissingError:  # it lacks something, which is told where invoices are parked
+            except MissingError:  # what it lacks is told where invoices are parked, and by `Documents.lacking`
                 continue
-            if await outbox.give(connection, each, self._addresses(contract, each.institution, each.channel)):
+            addresses = self._ways[each.channel].addresses(contract, each.institution)
+            if await outbox.give(connection, each, addresses):
                 log.info("delivery.queued", number=each.number, channel=each.channel)
 
-    def _addresses(self, contract: Contract, institution: str, channel: Channel) -> Sequence[str]:
-        if channel is Channel.STORE:
-            assert self._ways.store is not None, "the channel is set up"
-            return [self._ways.store.url]
-        buyer = contract.institutions[institution].buyer
-        return list(dict.fromkeys(buyer.party.emails)) if buyer else []
-
-    async def _send_due(self, connection: Connection) -> int:
+    async def _send_due(self, connection: Connection, way: Way) -> int:
         made = after = 0
-        while batch := await outbox.due(connection, self._ways.channels, after, AT_ONCE):
-            for each in batch:
-                await _to_its_end(self._attempt(connection, each))
-                after = each.delivery
-                made += 1
+        try:
+            while batch := await outbox.due(connection, [way.channel], after, AT_ONCE):
+                for each in batch:
+                    outcome = await _to_its_end(self._attempt(connection, way, each))
+                    after, made = each.delivery, made + 1
+                    if outcome.is_trouble:
+                        self._rest(way.channel)
+                        return made
+                    self._rests.pop(way.channel, None)
+        finally:
+            await way.leave()
         return made
 
-    async def _attempt(self, connection: Connection, delivery: Delivery) -> None:
+    def _rest(self, channel: Channel) -> None:
+        _, before = self._rests.get(channel, (0.0, REST_SECONDS / 2))
+        seconds = min(before * 2, REST_SECONDS_MAX)
+        self._rests[channel] = (time.monotonic() + seconds, seconds)
+        log.warning("delivery.rests", channel=channel, seconds=seconds)
+
+    async def _attempt(self, connection: Connection, way: Way, delivery: Delivery) -> Outcome:
         """Try to deliver, and keep how that ended."""
         attempt = uuid.uuid4()
         try:
@@ -111,65 +115,23 @@ class Rounds:
         except MissingError as error:
             tried = Tried(Outcome(State.LATER, str(error)))
         else:
-            tried = await self._send(delivery, attempt, texts)
+            tried = await way.send(delivery, attempt, texts)
         await asyncio.gather(
-            self._tell(delivery, attempt, tried),
-            outbox.end(connection, delivery, attempt, tried.outcome, tried.files),
+            way.tell(delivery, attempt, tried), outbox.end(connection, delivery, attempt, tried.outcome, tried.files)
         )
         ATTEMPTS_TOTAL.labels(delivery.channel.value, tried.outcome.state.value).inc()
         log.info(
             "delivery.tried", delivery=delivery.delivery, number=delivery.number, channel=delivery.channel,
             address=delivery.address, outcome=tried.outcome.state, answer=tried.outcome.answer,
         )  # fmt: skip
-
-    async def _tell(self, delivery: Delivery, attempt: uuid.UUID, tried: Tried) -> None:
-        if tried.is_announced and tried.outcome.state is not State.DOUBTFUL:
-            await self._journal.tell(_sending(delivery), attempt, is_sent=tried.outcome.state is State.SENT)
-
-    async def _send(self, delivery: Delivery, attempt: uuid.UUID, texts: Mapping[str, bytes]) -> Tried:
-        """Send by the delivery's channel; what is put into a store twice is the same, so nobody is asked."""
-        if delivery.channel is Channel.STORE:
-            return await self._put(delivery, texts)
-        document = msgspec.json.decode(texts["json"])
-        sender = self._ways.sender or next(iter(document["seller"]["emails"]), "")
-        if not sender:
-            nobody = "nobody to send it: set PLAFOND_MAIL_FROM, or give the contract's coordinator `emails`"
-            return Tried(Outcome(State.LATER, nobody))
-        written = mail(
-            document, {form: texts[form] for form in ATTACHED}, delivery.address, delivery.round,
-            sender=sender, bytes_max=self._ways.mail_bytes_max, now=datetime.now(UTC),
-        )  # fmt: skip
-        return await self._mail(delivery, attempt, written)
-
-    async def _put(self, delivery: Delivery, texts: Mapping[str, bytes]) -> Tried:
-        store = self._ways.store
-        assert store is not None, "the channel is set up"
-        if delivery.address != store.url:
-            return Tried(Outcome(State.LATER, f"the store is {store.url} now: send it there, and dismiss this"))
-        named = {f"{delivery.number}.{form}": text for form, text in texts.items()}
-        outcome = await store.put(delivery.institution, named)
-        return Tried(outcome, {name: sha256(text).hexdigest() for name, text in named.items()})
-
-    async def _mail(self, delivery: Delivery, attempt: uuid.UUID, written: Mail) -> Tried:
-        assert self._postman is not None, "the channel is set up"
-        try:
-            verdict = await self._journal.ask(_sending(delivery), attempt)
-        except (KafkaError, TimeoutError, OSError) as error:
-            return Tried(Outcome(State.LATER, f"Kafka, without which nothing is sent: {error!r}"))
-        if verdict is not Verdict.MAY:
-            return Tried(NOT_SENT[verdict])
-        return Tried(await self._postman.hand_in(written), written.files, is_announced=True)
+        return tried.outcome
 
 
-def _sending(delivery: Delivery) -> Sending:
-    return Sending(delivery.number, delivery.address, delivery.round)
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+async def _to_its_end(work: Coroutine[Any, Any, Outcome]) -> Outcome:
     """Do some work to its end also when the service is told to stop meanwhile."""
     task = asyncio.create_task(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task}, timeout=STOP_SECONDS_MAX)
         raise

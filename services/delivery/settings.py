@@ -1,16 +1,14 @@
 """Which ways documents go, from the environment."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.delivery.outbox import Channel
 from services.delivery.smtp import MailServer, mail_server
 from services.delivery.store import Store
 
 MAIL_BYTES_MAX = 10 * 1024 * 1024
-DOCUMENTS = "documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +25,6 @@ class Ways:
     mail_bytes_max: int
     store: Store | None
 
-    @property
-    def channels(self) -> Collection[Channel]:
-        """The channels that are set up."""
-        return [each for each, way in ((Channel.EMAIL, self.mail), (Channel.STORE, self.store)) if way is not None]
-
 
 def ways(environment: Mapping[str, str] = os.environ) -> Ways:
     """Read PLAFOND_DOCUMENTS, PLAFOND_SMTP_URL, PLAFOND_MAIL_FROM, PLAFOND_MAIL_BYTES_MAX and PLAFOND_STORE_URL.
@@ -39,12 +32,15 @@ def ways(environment: Mapping[str, str] = os.environ) -> Ways:
     PLAFOND_SMTP_URL_FILE names a file with the URL instead. Raises ValueError naming what is wrong.
     """
     smtp_url, store_url = _secret(environment, "PLAFOND_SMTP_URL"), environment.get("PLAFOND_STORE_URL", "")
+    folder = environment.get("PLAFOND_DOCUMENTS")
+    if not folder:
+        raise ValueError("PLAFOND_DOCUMENTS is not set: name a folder for the documents that are made")
     size = environment.get("PLAFOND_MAIL_BYTES_MAX", str(MAIL_BYTES_MAX))
     if not size.isascii() or not size.isdigit():
         raise ValueError(f"PLAFOND_MAIL_BYTES_MAX is {size!r}: wanted a number of bytes, like {MAIL_BYTES_MAX}")
     try:
         return Ways(
-            Path(environment.get("PLAFOND_DOCUMENTS", DOCUMENTS)),
+            Path(folder),
             mail_server(smtp_url) if smtp_url else None,
             environment.get("PLAFOND_MAIL_FROM", ""),
             int(size),

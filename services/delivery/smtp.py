@@ -74,7 +74,7 @@ class Postman:
             smtp.send(_escaped(mail.message))
         except (OSError, smtplib.SMTPException) as error:  # the data did not end, so nobody has them
             self._drop()
-            return Outcome(State.LATER, f"{self._server.host}: {_said(error)}")
+            return Outcome(State.LATER, f"{self._server.host}: {_said(error)}", is_trouble=True)
         try:
             assert smtp.sock is not None, "it was sent to just now"
             smtp.sock.settimeout(self._taken_seconds_max)
@@ -82,7 +82,8 @@ class Postman:
             smtp.sock.settimeout(SECONDS_MAX)
         except (OSError, smtplib.SMTPException) as error:
             self._drop()
-            return Outcome(State.DOUBTFUL, f"{self._server.host} has all of it and did not say more: {_said(error)}")
+            said = f"{self._server.host} has all of it and did not say more: {_said(error)}"
+            return Outcome(State.DOUBTFUL, said, is_trouble=True)
         return Outcome(_state(code), _words(code, answer))
 
     def _connected(self) -> smtplib.SMTP:
@@ -130,7 +131,8 @@ def _offered(smtp: smtplib.SMTP, mail: Mail) -> Outcome | None:
     """
     code, answer = smtp.mail(mail.sender)
     if code != 250:
-        return Outcome(State.LATER, f"the sender {mail.sender} is refused: {_words(code, answer)}")
+        said = f"the sender {mail.sender} is refused: {_words(code, answer)}"
+        return Outcome(State.LATER, said, is_trouble=True)
     code, answer = smtp.rcpt(mail.address)
     if code not in _TAKEN:
         return Outcome(_state(code), _words(code, answer))

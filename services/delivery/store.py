@@ -40,7 +40,7 @@ class Store:
                 if not await self._is_put(f"{folder}/{name}", text):
                     return Outcome(State.REFUSED, f"other bytes lie at {folder}/{name} already")
             except (BaseError, OSError) as error:
-                return Outcome(State.LATER, f"{folder}/{name}: {_first_line(error)}")
+                return Outcome(State.LATER, f"{folder}/{name}: {_first_line(error)}", is_trouble=True)
         return Outcome(State.SENT, f"{len(files)} files in {folder}")
 
     async def _is_put(self, path: str, text: bytes) -> bool:

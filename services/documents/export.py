@@ -47,6 +47,11 @@ class Exported:
         return [each for each in self._all if each.problems]
 
     @property
+    def is_written(self) -> bool:
+        """Tell whether every file could be written that was made."""
+        return not any(each.is_unwritable for each in self._all)
+
+    @property
     def _all(self) -> tuple[Result, ...]:
         return (*self.results, *self.suppliers, *filter(None, [self.whole]))
 
@@ -68,7 +73,8 @@ async def export_month(connection: Connection, month: str, out: Path, *, only_mi
         results = sorted([*there, *made], key=lambda each: each.number)
         suppliers = _export_suppliers(books, out)
         await record(connection, month, [*results, *suppliers])
-        await park(connection, month, {(each.number, each.institution): each.problems for each in results})
+        said = {(each.number, each.institution): each.problems for each in results if not each.is_unwritable}
+        await park(connection, month, said)
         whole = _write_month(books, results, out)
         if whole and _is_complete(results):
             await record(connection, month, [whole])

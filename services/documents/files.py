@@ -68,17 +68,21 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an invoice: the SHA-256 of its files by form, or why there are none."""
+    """What became of an invoice: the SHA-256 of its files by form, or why there are none.
+
+    `is_unwritable` says that nothing is wrong with it, and a file can't be written.
+    """
 
     number: str
     institution: str
     version: int
     made: Mapping[str, bytes]
     problems: tuple[str, ...] = ()
+    is_unwritable: bool = False
 
 
 def export_invoice(names: Names, task: Task, out: Path) -> Result:
-    """Write an invoice's files into its institution's folder; raises UnwritableError where one can't be written."""
+    """Write an invoice's files into its institution's folder."""
     number, institution = task.issued.number, task.issued.statement.institution
     name = number or f"pro-forma-{task.issued.statement.month}"
     problems: list[str] = []
@@ -90,8 +94,11 @@ def export_invoice(names: Names, task: Task, out: Path) -> Result:
             found, others = compare(number, texts, task.recorded)
             if others:
                 return Result(number, institution, version, {}, tuple(others))
-            for form, text in texts.items():
-                write_whole(out / institution / f"{name}.{form}", text)
+            try:
+                for form, text in texts.items():
+                    write_whole(out / institution / f"{name}.{form}", text)
+            except UnwritableError as error:
+                return Result(number, institution, version, {}, (str(error),), is_unwritable=True)
             return Result(number, institution, version, found)
         problems = [str(each) for each in made]
     return Result(number, institution, task.versions[-1], {}, tuple(problems))
@@ -109,11 +116,11 @@ def lying_there(task: Task, out: Path) -> Result | None:
 
 
 def digest_of(path: Path) -> bytes | None:
-    """Return a file's SHA-256; None where there is no such file."""
+    """Return a file's SHA-256; None where there is no such file, or none that can be read."""
     try:
         with path.open("rb") as file:
             return file_digest(file, "sha256").digest()
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

@@ -12,6 +12,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from services.avro import UnreadableError, codec
+from services.ingest.decide import read_time
+from services.ingest.events import UsageEvent, read
 from services.metrics import PARKED_TOTAL, RETRIES_TOTAL
 from services.postgres import TRANSIENT, Connection
 from services.standstill import Attention
@@ -22,8 +24,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A rejection that arrives again has the same id, made of its place and the reason.
 _KEEP = """
 insert into ingest.rejection (rejection, provider, event_id, reason, explanation, topic, partition, "offset",
-                              received_at, rejected_at, version, key, payload, appended_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                              received_at, rejected_at, version, key, payload, appended_at,
+                              used_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 on conflict (rejection) do nothing
 """
 
@@ -88,4 +91,12 @@ def _row(message: ConsumerRecord) -> tuple[Any, ...] | None:
         each["topic"], each["partition"], each["offset"],
         _EPOCH + timedelta(milliseconds=each["received_at"]), _EPOCH + timedelta(microseconds=each["rejected_at"]),
         each["version"], each["key"], each["payload"], _EPOCH + timedelta(milliseconds=message.timestamp),
+        _used_at(each["payload"]),
     )  # fmt: skip
+
+
+def _used_at(payload: bytes | None) -> datetime | None:
+    """Return when what was refused had been used; None where the message does not say so."""
+    event = read(payload) if payload else None
+    used = read_time(event.time) if isinstance(event, UsageEvent) else None
+    return used if isinstance(used, datetime) else None

