@@ -151,15 +151,15 @@ def show_command(number: NumberArgument, database_url: DatabaseOption, as_json: 
 
 @app.command("resend")
 def resend_command(
-    number: NumberArgument,
+    numbers: Annotated[list[str], typer.Argument(help="The documents' numbers.", metavar="NUMBER...")],
     reason: ReasonOption,
     database_url: DatabaseOption,
     to: Annotated[list[str] | None, typer.Option(help="To this address alone; may be given several times.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue a document's e-mail once more: to all addresses that it went to, or to others.
+    """Queue documents' e-mails once more: to all addresses that they went to, or to others.
 
-    The delivery service sends it, as a message of its own. Who asked for it and why stays on record.
+    The delivery service sends each as a message of its own. Who asked for it and why stays on record.
 
     Examples: `plafond delivery resend CLOUD-I-2016-000012 --reason "The mailbox was full"`,
     `plafond delivery resend CLOUD-I-2016-000012 --to accounts@example.eu --reason "New address"`
@@ -168,18 +168,24 @@ def resend_command(
     if bad := [each for each in to or [] if not is_email(each)]:
         fail(f'--to {bad[0]!r}: wanted one e-mail address, like "invoices@example.eu"', 2)
 
-    async def work(connection: Connection) -> list[int]:
-        institution = await _refuse_unknown(connection, number)
-        return await outbox.send_again(connection, number, institution, Channel.EMAIL, to or [], reason.strip())
+    async def work(connection: Connection) -> list[dict[str, Any]]:
+        made = []
+        async with connection.transaction():
+            for each in dict.fromkeys(numbers):
+                mine = await _refuse_unknown(connection, each)
+                queued = await outbox.send_again(connection, each, mine, Channel.EMAIL, to or [], reason.strip())
+                made.append({"number": each, "deliveries": queued})
+        return made
 
     try:
         made = on_database(database_url, work)
     except AskedError as error:
         fail(str(error))
     if as_json:
-        print_json({"number": number, "deliveries": made})
-    else:
-        console.print(f"{number}: queued {counted(len(made), 'e-mail')}", highlight=False)
+        print_json(made)
+        return
+    for each in made:
+        console.print(f"{each['number']}: queued {counted(len(each['deliveries']), 'e-mail')}", highlight=False)
 
 
 @app.command("dismiss")

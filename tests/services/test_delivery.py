@@ -204,6 +204,44 @@ async def test_a_database_that_was_set_back_sends_nothing_again(
     assert "the database did not know" in "".join(row["answer"] for row in rows)
 
 
+async def test_a_server_in_trouble_is_asked_with_one_delivery_and_the_store_goes_on(
+    pipeline: Pipeline, folder: Path, tmp_path: Path
+):
+    (port,) = free_ports(1)
+    environment = {
+        "PLAFOND_DOCUMENTS": str(folder), "PLAFOND_MAIL_FROM": SENDER, "PLAFOND_SMTP_URL": f"smtp://127.0.0.1:{port}",
+        "PLAFOND_STORE_URL": (tmp_path / "beside").as_uri(),
+    }  # fmt: skip
+    await go(pipeline, environment)
+    number = await close(pipeline, "2016-06")
+    async with worker(pipeline, ways(environment)) as rounds:
+        assert await rounds.go() == 1 + 2, "one e-mail of two, and both documents into the folder"
+        assert await rounds.go() == 0, "the mail server is left alone for a while"
+    rows = await pipeline.fetch(
+        "select channel, state, tries from delivery.outbox where number = $1 order by delivery", number
+    )
+    assert sorted(map(tuple, rows)) == [("email", "queued", 0), ("email", "queued", 1), ("store", "sent", 1)]
+
+
+async def test_a_file_that_can_not_be_written_costs_its_own_document_alone(
+    pipeline: Pipeline, folder: Path, by_mail: dict[str, str]
+):
+    number = await close(pipeline, "2016-07")
+    (folder / "EP" / f"{number}.pdf").mkdir(parents=True)
+    async with worker(pipeline, ways(by_mail)) as rounds:
+        await rounds.go()
+        said = rounds._documents.lacking
+        assert list(said) == [number]
+        assert f"{number}.pdf: can't be written: Is a directory" in said[number]
+        await rounds.go()
+    assert await states(pipeline, number) == {}
+    listed = pipeline.json("delivery", "list", "--month", "2016-07")
+    assert number in {each["number"] for each in listed["not_made"]}
+    (folder / "EP" / f"{number}.pdf").rmdir()
+    await go(pipeline, by_mail)
+    assert await states(pipeline, number) == {(FIRST, 1): "sent", (SECOND, 1): "sent"}
+
+
 async def test_of_two_workers_one_may(pipeline: Pipeline):
     async def ask(sending: Sending) -> Verdict:
         sender = Sender(pipeline.kafka, "test")
@@ -223,7 +261,7 @@ async def test_of_two_workers_one_may(pipeline: Pipeline):
 async def test_a_worker_that_is_killed_while_it_sends_sends_nothing_twice(
     pipeline: Pipeline, box: Mailbox, by_mail: dict[str, str]
 ):
-    number = await close(pipeline, "2016-06")
+    number = await close(pipeline, "2016-08")
     box.answers[FIRST] = [HANG]
     before = len(box.messages[FIRST])
     box.has_all.clear()
@@ -256,7 +294,7 @@ def delivery(pipeline: Pipeline, environment: dict[str, str]) -> Any:
 async def test_a_folder_gets_every_file_and_nothing_is_replaced(pipeline: Pipeline, folder: Path, tmp_path: Path):
     environment = {"PLAFOND_DOCUMENTS": str(folder), "PLAFOND_STORE_URL": (tmp_path / "store").as_uri()}
     await go(pipeline, environment)
-    number = await close(pipeline, "2016-07")
+    number = await close(pipeline, "2016-09")
     (tmp_path / "store" / "EC").mkdir(parents=True)
     other = tmp_path / "store" / "EC" / f"{number[:-1]}{int(number[-1]) - 1}.pdf"
     other.write_bytes(b"of somebody else")
@@ -303,7 +341,7 @@ async def test_a_bucket_gets_every_file(
     for name, value in {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
         monkeypatch.setenv(name, value)
     environment = {"PLAFOND_DOCUMENTS": str(folder), "PLAFOND_STORE_URL": "s3://invoices/cloud"}
-    number = await close(pipeline, "2016-08")
+    number = await close(pipeline, "2016-10")
     await go(pipeline, environment)
     [row] = await pipeline.fetch("select state from delivery.outbox where number = $1", number)
     assert row["state"] == "queued", "the server is not there yet"
@@ -347,6 +385,9 @@ async def fetch_own(pipeline: Pipeline, client: httpx.AsyncClient, other_key: st
         ({"Authorization": "Bearer plf_nobody"}, pdf["href"], 401),
         ({}, f"/v1/documents/{listed[0]['number']}/doc", 404),
         ({}, "/v1/documents/../pdf", 404),
+        ({}, "/v1/documents/X%00/pdf", 404),
+        ({}, "/v1/documents?month=abc", 422),
+        ({}, "/v1/documents?month=%00", 422),
     ):
         answer = await client.get(href, headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), href
