@@ -69,7 +69,7 @@ class Rounds:
         return sum([await self.send(each) for each in self.channels])
 
     @asynccontextmanager
-    async def _alone(self, what: str) -> AsyncIterator[Connection | None]:
+    async def _alone(self, what: str) -> AsyncIterator["Connection | None"]:
         """Give a connection that holds the right to do something; None where another worker does it."""
         async with self._pool.acquire() as connection:  # that it is let go gives the lock back
             name = f"delivery {what}"
