@@ -128,7 +128,8 @@ class Books:
                 name = f"usage_{month.replace('-', '_')}"
                 if await connection.fetchval("select to_regclass($1)", f"rating.{name}") is None:
                     await connection.execute(
-                        f"create table if not exists rating.{name} partition of rating.usage for values in ('{month}')"
+                        f"create table if not exists rating.{name} partition of rating.usage for values in ('{month}') "
+                        "with (autovacuum_vacuum_insert_threshold = 50000000)"  # as in migration 0028
                     )
 
     async def _numbers(self, connection: Connection, uses: list[Use]) -> list[int]:
