@@ -93,7 +93,10 @@ def reconcile(
         awards=tuple(sorted(awards)),
         documents=tuple(each.document for each in identified),
         rows=tuple(sorted((*_on_documents(claims), *rows), key=_order)),
-        problems=(*problems, *(problem for each in identified for problem in each.document.problems)),
+        problems=(
+            *problems,
+            *(problem for each in identified for problem in (*each.problems, *each.document.problems)),
+        ),
         notes=tuple(dict.fromkeys((*said, *_vat_notes(rows)))),
     )
 

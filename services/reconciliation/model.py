@@ -62,8 +62,10 @@ class SupplierLine:
 class SupplierDocument:
     """An invoice or a credit note of a supplier; what it does not say is empty.
 
-    `sellers` and `buyers` are VAT ids, names and references that may tell who they are; `references` name the contract
-    or an order. `problems` is what does not add up in the document itself.
+    `sellers` and `buyers` are VAT ids, names and references that may tell who they are, `vat_ids` the VAT ids of the
+    first; `references` name the contract or an order. `month` is that of its period, where it lies in one; `months` are
+    those that its period reaches from and to, or its lines where it has none. `problems` is what does not add up in the
+    document itself.
     """
 
     file: str
@@ -73,7 +75,9 @@ class SupplierDocument:
     lines: tuple[SupplierLine, ...]
     issued: date | None = None
     month: str = ""
+    months: tuple[str, ...] = ()
     sellers: tuple[str, ...] = ()
+    vat_ids: tuple[str, ...] = ()
     buyers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -102,12 +106,14 @@ class KnownItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownAward:
-    """An award, and what its supplier may be named by."""
+    """An award, what its supplier may be named by, its legal name and its VAT id where they are known."""
 
     code: str
     lot: str
     supplier: str
     names: tuple[str, ...] = ()
+    name: str = ""
+    vat_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

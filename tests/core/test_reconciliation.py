@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.contract.money import total
+from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names
 from services.reconciliation.model import FINE, Category, InvoiceError, SupplierLine, Tolerance
 from services.reconciliation.quantities import factor
@@ -269,6 +270,40 @@ def test_whose_invoice_it_is():
         identified(invoice(charged("vm", "1", "1"), sellers=("Alpha SA",)))
     with pytest.raises(InvoiceError, match="seller is Gamma; wanted a supplier of the contract"):
         identified(invoice(charged("vm", "1", "1"), sellers=("Gamma",)))
+
+
+def test_a_seller_that_is_not_the_awards_supplier_is_a_problem():
+    named = replace(ALL[0], award="2/BETA")
+    for sellers, wanted in (
+        (("Nobody Evil Ltd",), "the seller is Nobody Evil Ltd; 2/BETA is BETA's, who is not known by that"),
+        (("Alpha SA",), "the seller Alpha SA is ALPHA, and 2/BETA is BETA's"),
+        (("BE0999901140", "Beta consortium"), "the seller BE0999901140 is ALPHA, and 2/BETA is BETA's"),
+    ):
+        found = reconciled(invoice(named, *(replace(each, award="2/BETA") for each in ALL[1:]), sellers=sellers))
+        assert not found.agrees, sellers
+        assert [each for each in found.problems if wanted in each], found.problems
+    assert reconciled(invoice(*(replace(each, award="2/BETA") for each in ALL), sellers=())).agrees, "it names nobody"
+
+
+def test_another_vat_id_than_the_suppliers_is_a_problem_whatever_else_is_right():
+    alpha = charged("vm", "10", "0.50")
+    document = invoice(alpha, sellers=("BE0203201340", "Alpha SA"), vat_ids=("BE0203201340",), references=("SMALL/2",))
+    found = reconciled(document)
+    assert "the seller's VAT id is BE0203201340, and that of ALPHA, whose 2/ALPHA is, BE0999901140" in found.problems[0]
+    both = replace(document, sellers=("BE 0999.901.140", "DE812345", "Alpha"), vat_ids=("BE 0999.901.140", "DE812345"))
+    assert reconciled(both).agrees, "a second registration beside the right one is none"
+    other = invoice(alpha, sellers=("Beta consortium", "BE0999901140"), references=("2/ALPHA",))
+    assert "the seller Beta consortium is BETA, and 2/ALPHA is ALPHA's" in reconciled(other).problems[0]
+
+
+def test_an_award_that_is_given_takes_an_unknown_name_but_no_contradiction():
+    document = invoice(*ALL, sellers=("Beta Cloud SAS",))
+    (given,) = [identify(books(), document, award="2/BETA")]
+    assert given.problems == ()
+    assert given.notes == (
+        "B-1: the seller is Beta Cloud SAS; 2/BETA is BETA's, who is not known by that, and is taken for it, as --award says",
+    )  # fmt: skip
+    assert identify(books(), replace(document, sellers=("ALPHA",)), award="2/beta").problems
 
 
 def test_a_foreign_currency_is_that_of_its_prices_or_refused():
