@@ -41,6 +41,8 @@ def of_books(contract: Contract, month: str, statements: Iterable[Statement]) ->
         lines=tuple(lines),
         whose=known_as(_named(contract)),
         worth=partial(_worth, contract),
+        buyer=contract.coordinator.party.legal_name if contract.coordinator else "",
+        contract_name=f"{contract.name} ({contract.code})",
     )  # fmt: skip
 
 

@@ -141,7 +141,10 @@ def _unknown(_line: ExpectedLine, _quantity: Fraction) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A month of awards as the buyer's books have it. `whose` says who a reference or a name stands for."""
+    """A month of awards as the buyer's books have it. `whose` says who a reference or a name stands for.
+
+    `buyer` is who buys from the suppliers, by its legal name; it and `contract_name` are empty where they aren't known.
+    """
 
     month: str
     contract: str
@@ -151,6 +154,8 @@ class Expectation:
     lines: tuple[ExpectedLine, ...]
     whose: Mapping[str, Whose] = field(default_factory=dict)
     worth: Worth = _unknown
+    buyer: str = ""
+    contract_name: str = ""
 
 
 class ClaimKey(NamedTuple):
@@ -166,7 +171,8 @@ class ClaimKey(NamedTuple):
 class Claim:
     """A line that was identified; its quantity is in the item's own unit, None where it can't be compared.
 
-    `document` is the number of its invoice; `is_earlier`, that it was reconciled before.
+    `document` is the number of its invoice; `is_earlier`, that it was reconciled before; `currency` is then that of its
+    amount, where it may be another than that of what it is compared with.
     """
 
     key: ClaimKey
@@ -178,6 +184,7 @@ class Claim:
     notes: tuple[str, ...] = ()
     is_whole: bool = False
     is_earlier: bool = False
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +222,14 @@ class Row:
         return subtract(self.invoiced, self.expected)
 
 
+class Parties(NamedTuple):
+    """Who sells, who buys and under which contract, by their legal names; empty where they aren't known."""
+
+    suppliers: tuple[str, ...]
+    buyer: str
+    contract: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """What reconciling came to: a row for each item, and what is odd about the documents themselves."""
@@ -224,6 +239,7 @@ class Reconciliation:
     digits: int
     awards: tuple[str, ...]
     documents: tuple[SupplierDocument, ...]
+    parties: Parties
     rows: tuple[Row, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]

@@ -13,9 +13,9 @@ def month_said(documents: Sequence[SupplierDocument]) -> str:
     first, *others = documents
     month = _month_of(first)
     for each in others:
-        if _month_of(each) != month:
-            raise InvoiceError(f"{each.file}: {each.number} is for {_month_of(each)} and {first.number} for {month}; "
-                               "wanted documents of one month at a time, or --month with the one they are for")  # fmt: skip
+        if (other := _month_of(each)) != month:
+            raise InvoiceError(f"{each.file}: {each.number} is for {other} and {first.number} for {month}; wanted "
+                               "documents of one month at a time, or --month with the one they are for")  # fmt: skip
     return month
 
 
