@@ -4,7 +4,7 @@ An award whose prices are in a currency may be invoiced in that or in the contra
 in one counts in the other.
 
 Law: an amount is converted by what its own lines are expected to come to in both currencies, which is the contract's
-rate; so what agreed in one comes to just what is expected in the other.
+rate; what agreed in one comes to just what is expected in the other.
 """
 
 from collections import defaultdict
@@ -62,7 +62,7 @@ def converted(amounts: Amounts, claims: Iterable[Claim]) -> tuple[list[Claim], l
         if lines and not any(amounts.of(line) is not None for line in lines):
             continue  # it is priced in other currencies, and is compared in those
         theirs = Amounts(amounts.expectation, currency)
-        rate = _rate(theirs, amounts, lines) or _rate_of_month(theirs, amounts, key.month)
+        rate = _rate(theirs, amounts, lines, mine) or _rate_of_month(theirs, amounts, key.month)
         if rate is None:
             problems += [_not_counted(claim, amounts.currency) for claim in mine]
         else:
@@ -82,11 +82,17 @@ def _not_counted(claim: Claim, wanted: str) -> str:
             f"no rate to {wanted} is known")  # fmt: skip
 
 
-def _rate(theirs: Amounts, ours: Amounts, lines: Sequence[ExpectedLine]) -> Fraction | None:
-    """Return what a unit of their currency is in ours by lines that are priced in both; None where there are none."""
+def _rate(theirs: Amounts, ours: Amounts, lines: Sequence[ExpectedLine], claims: Sequence[Claim]) -> Fraction | None:
+    """Return what a unit of their currency is in ours by lines that are priced in both; None where there are none.
+
+    Where claims are all that is due, it is that of the rounded amounts, so that no cent is left over.
+    """
     both = [line for line in lines if theirs.of(line) is not None and ours.of(line) is not None]
-    due = theirs.due(both)
-    return Fraction(ours.due(both)) / Fraction(due) if due else None
+    due, invoiced = theirs.due(both), total(claim.net for claim in claims)
+    if due and abs(Fraction(invoiced) - Fraction(due)) <= Fraction(len(claims), 2 * 10**theirs.digits):
+        return Fraction(ours.due(both)) / Fraction(due)
+    exact = total(theirs.of(line) or ZERO for line in both)
+    return Fraction(total(ours.of(line) or ZERO for line in both)) / Fraction(exact) if exact else None
 
 
 def _rate_of_month(theirs: Amounts, ours: Amounts, month: str) -> Fraction | None:
@@ -114,9 +120,8 @@ def _beyond(
     made = []
     for claim in claims:
         net = rounded(Fraction(claim.net) * amount * rate, ours.digits)
-        said = (
-            f"{claim.document} invoiced {plain(claim.net)} {claim.currency}: {plain(net)} {ours.currency} at our rate"
-        )
+        both = f"{plain(claim.net)} {claim.currency}: {plain(net)} {ours.currency}"
+        said = f"{claim.document} invoiced {both} at the contract's rate"
         own = None if claim.quantity is None else claim.quantity * quantity
         made.append(replace(claim, net=net, quantity=own, currency=ours.currency, notes=(*claim.notes, said)))
     return made

@@ -1,6 +1,7 @@
 """What nobody has invoiced yet: each award's expected lines beside all documents that are kept for the month.
 
-Law: an item is missing by quantity, so a price that differs is none of it; where a quantity can't be compared, by amount.
+Law: an item lacks by its quantity, so a price that differs is nothing that lacks; where the quantity can't be compared,
+by its amount. What costs nothing lacks nothing.
 """
 
 from collections.abc import Iterable
@@ -54,7 +55,7 @@ def _of_award(amounts: Amounts, award: str, claims: Iterable[Claim]) -> Missing:
         documents=tuple(sorted({claim.document for claim in own})),
         expected=total(row.expected for row in rows),
         invoiced=total(row.invoiced for row in rows),
-        rows=tuple(row for row in rows if _lacks(row)),
+        rows=tuple(row for row in rows if lacking(row)),
         problems=tuple(problems),
     )
 
@@ -67,8 +68,3 @@ def lacking(row: Row) -> Decimal:
         return row.expected
     part = row.parts.get(Category.QUANTITY, ZERO) if row.invoiced_quantity is not None else row.difference
     return opposite(part) if (part < 0) == (row.expected > 0) else ZERO
-
-
-def _lacks(row: Row) -> bool:
-    """Tell whether something of a row is not invoiced: an amount, or a quantity that costs nothing."""
-    return bool(lacking(row)) or (row.category is Category.NOT_INVOICED and bool(row.expected_quantity))

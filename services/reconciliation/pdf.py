@@ -78,12 +78,8 @@ def _data(found: Reconciliation) -> dict[str, Any]:
 
 def _parties(found: Reconciliation) -> Iterator[dict[str, str]]:
     """Yield who sells, who buys and under which contract, as far as that is known."""
-    parties = found.parties
-    for role, name in (
-        ("Supplier", ", ".join(parties.suppliers)),
-        ("Buyer", parties.buyer),
-        ("Contract", parties.contract),
-    ):
+    suppliers, buyer, contract = found.parties
+    for role, name in (("Supplier", ", ".join(suppliers)), ("Buyer", buyer), ("Contract", contract)):
         if name:
             yield {"role": role, "name": _short(name)}
 

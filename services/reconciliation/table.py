@@ -18,8 +18,8 @@ from services.reconciliation.model import InvoiceError, SupplierDocument, Suppli
 COLUMNS: Columns = {
     "number": (
         "invoice_number", "invoice_no", "invoice", "document_number", "number", "numero_de_facture", "numero_facture",
-        "no_facture", "n_facture", "no_de_facture", "facture", "rechnungsnummer", "rechnungs_nr", "rechnung_nr",
-        "rechnung", "belegnummer",
+        "no_facture", "n_facture", "no_de_facture", "n_de_facture", "facture", "rechnungsnummer", "rechnungs_nr",
+        "rechnung_nr", "rechnung", "belegnummer",
     ),
     "currency": ("currency", "billing_currency", "devise", "monnaie", "wahrung"),
     "kind": ("document_type", "invoice_type", "kind", "type", "type_de_document", "belegart", "dokumentart"),

@@ -32,7 +32,7 @@ from services.reconciliation.electronic import read_xml
 from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names, read_names
 from services.reconciliation.match import reconcile
-from services.reconciliation.model import InvoiceError
+from services.reconciliation.model import InvoiceError, Reconciliation
 from services.reconciliation.month import month_said
 from services.reconciliation.pdf import as_pdf
 from services.reconciliation.read import read
@@ -271,6 +271,31 @@ def test_csv_json_and_pdf_say_the_same():
         assert said in text
 
 
+def test_a_report_names_who_sells_who_buys_and_the_contract():
+    said = printed(reconciled(invoice(*ALL)))
+    for each in ("Supplier", "Beta consortium", "Buyer", "Coordinating body", "Contract", "A small contract (small)"):
+        assert each in said
+    alpha = reconciled(invoice(charged("vm", "10", "0.50"), sellers=("ALPHA",), references=("2/ALPHA",)))
+    assert "Alpha SA" in printed(alpha), "the legal name"
+    assert as_data(alpha)["suppliers"] == ["Alpha SA"]
+    exported_alone = of_statement(exported(), "2/BETA.csv", MARCH)
+    said = printed(reconcile(exported_alone, [identify(exported_alone, invoice(*ALL))]))
+    assert "Beta consortium" in said
+    assert "Buyer" not in said
+
+
+def test_a_report_says_what_differs_even_where_it_cancels():
+    said = printed(reconciled(invoice(charged("vm", "210", "12.61"), charged("disk", "10", "0.50"), *ALL[1:2], ALL[3])))
+    assert "Differs: price differs (2 rows)" in said
+    assert "+0.50 −0.50" in said.replace("-0.50", "−0.50")
+    other = reconciled(replace(invoice(*ALL), problems=("its lines come to 1, its net total is 2",)))
+    assert "Differs: 1 problem of the documents" in printed(other)
+
+
+def printed(found: Reconciliation) -> str:
+    return " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(as_pdf(found))).pages)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "expected.csv").write_bytes(exported())
@@ -299,6 +324,18 @@ def test_the_command_writes_what_it_found(folder: Path):
     for words in (["--tolerance", "-1"], ["--tolerance", "x"], ["--award", "9/X"], ["--csv", str(folder / "no" / "x")]):
         refused = ran(folder, "differs.csv", *words)
         assert refused.exit_code == 2, words
+
+
+def test_the_command_takes_the_month_from_the_document(folder: Path):
+    call = ["reconcile", str(folder / "agrees.csv"), "--expected", str(folder / "expected.csv")]
+    done = CliRunner().invoke(app, call, env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    assert "compared with 2016-03, which the document says itself" in done.output
+    (folder / "silent.csv").write_text("supplier,item,amount\nBETA,vm,1\n")
+    done = CliRunner().invoke(app, [call[0], str(folder / "silent.csv"), *call[2:]])
+    assert done.exit_code == 2
+    assert "wanted --month" in done.output
+    assert CliRunner().invoke(app, [*call, "--month", "March"]).exit_code == 2
 
 
 def test_without_a_database_or_a_statement_there_is_nothing_to_compare_with(folder: Path):
