@@ -201,6 +201,7 @@ def test_the_vat_id_and_the_name_of_a_seller_are_both_read():
     (document,) = read_csv(data, "f.csv", Names())
     assert (document.sellers, document.vat_ids) == (("BE0999901140", "Beta consortium"), ("BE0999901140",))
     assert read_xml(cii(_CII), "beta.xml").vat_ids == ("FR40303265045",)
+    assert read_xml(ubl(made([line("150", "8.505")])), "own.xml").vat_ids == ("BE0999900150",)
 
 
 def test_a_month_is_that_of_the_document_or_of_its_lines():
