@@ -370,6 +370,17 @@ def test_what_was_invoiced_in_another_currency_is_invoiced_twice():
     assert vm.notes[-1] == "D-1 invoiced 13.32 USD: 12.11 EUR at the contract's rate"
 
 
+def test_what_was_invoiced_twice_is_told_at_a_rate_that_makes_much_of_a_cent():
+    many = replace(DOLLARS, lines=tuple(
+        replace(each, in_currency=each.exact * 17000) if each.currency else each for each in DOLLARS.lines
+    ))  # fmt: skip
+    vm = charged("vm", "210", "205785.00")  # 12.105 x 17000
+    found = reconciled(
+        invoice(vm, number="D-1", currency="USD"), expectation=many, earlier=before(invoice(ALL[0]), expectation=many)
+    )
+    assert categories(found)["vm"] is Category.TWICE
+
+
 def test_parts_of_a_month_in_two_currencies_come_to_the_whole():
     rest = invoice(*map(in_dollars, ALL[1:]), number="D-1", currency="USD")
     found = reconciled(rest, expectation=DOLLARS, earlier=before(invoice(ALL[0], number="E-1")))
@@ -437,6 +448,8 @@ def test_what_was_invoiced_as_a_whole_lacks_by_its_amount():
     whole = before(invoice(replace(ALL[0], quantity=D(1), unit="C62", net=D("10.11")), *ALL[1:]), expectation=books())
     (_, beta) = missing(books(), whole)
     assert beta.missing == D("2.00")
+    rounded = before(invoice(replace(ALL[0], quantity=D(1), unit="C62", net=D("12.10")), *ALL[1:]), expectation=books())
+    assert [each.award for each in missing(books(), rounded)] == ["2/ALPHA"], "a cent of rounding does not lack"
 
 
 def test_unknown_words_of_a_mapping_are_refused():
