@@ -170,8 +170,10 @@ def _on_books(database_url: str | None, call: _Call) -> Reconciliation:
 
     async def work(connection: Connection) -> Reconciliation:
         expectation = await expected_of_books(connection, call.month)
-        notes = [*call.notes, *await open_note(connection, call.month)]
         identified = call.identified(expectation)
+        doubtful = {each.document.number for each in identified if each.problems}
+        notes = [*call.notes, *await open_note(connection, call.month)]
+        notes += [f"{number} is not kept: it counts once its seller is the award's" for number in sorted(doubtful)]
         suppliers = {each.code: each.supplier for each in expectation.awards.values()}
         before = await record.earlier(connection, suppliers, call.month, identified, call.data, moves=call.moves)
         found = reconcile(
@@ -180,7 +182,7 @@ def _on_books(database_url: str | None, call: _Call) -> Reconciliation:
         months = {row.key.month for row in found.rows if row.category is Category.NOT_METERED} - {call.month}
         found = expected_elsewhere(found, [await _statement(connection, each) for each in sorted(months)])
         if call.is_kept:
-            mine = [each for each in identified if each.document.number not in before.elsewhere]
+            mine = [each for each in identified if each.document.number not in before.elsewhere | doubtful]
             await record.keep(connection, suppliers, found, mine, call.data)
         return found
 

@@ -29,7 +29,10 @@ NO_NAMES = Names()
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A document's lines as claims, whom the document as a whole is for, and what is odd about it."""
+    """A document's lines as claims, whom the document as a whole is for, and what is odd about it.
+
+    `problems` say that its seller is not the awards' supplier.
+    """
 
     document: SupplierDocument
     awards: frozenset[str]

@@ -195,6 +195,11 @@ async def test_awards_that_nobody_has_invoiced_are_listed(pipeline: Pipeline, tm
         ("vm", "6", "10")
     ]
     assert "1.00 EUR without VAT not invoiced" in pipeline.command("reconcile-missing", "--month", "2016-05", status=1)
+    evil = tmp_path / "evil.csv"
+    evil.write_text("invoice_number,supplier,award,item,quantity,amount\nE-1,Nobody Evil Ltd,1/ALPHA,vm,10,0.80\n")
+    refused = pipeline.json("reconcile", str(evil), "--month", "2016-05", status=1)
+    assert "the seller is Nobody Evil Ltd; 1/ALPHA is ALPHA's" in refused["problems"][0]
+    assert any("E-1 is not kept" in note for note in refused["notes"])
     for number, lot, quantity, amount in (("A-2", "2", "4", "0.20"), ("A-3", "1", "10", "0.80")):
         half.write_text("invoice_number,supplier,award,item,quantity,amount\n"
                         f"{number},Alpha,{lot}/ALPHA,vm,{quantity},{amount}\n")  # fmt: skip
