@@ -24,6 +24,7 @@ COMMANDS = {
     "simulate": "simulate:simulate_command",
     "compare": "compare:compare_command",
     "reconcile": "reconcile:reconcile_command",
+    "reconcile-missing": "reconcile_missing:reconcile_missing_command",
     "reconcile-usage": "reconcile_usage:reconcile_usage_command",
     "rerate": "rerate:rerate_command",
     "rejections": "rejections:app",

@@ -9,7 +9,7 @@ from functools import partial
 
 from services.contract.charges import ChargeKey, price_of_item
 from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.model import Contract
+from services.contract.model import Award, Contract
 from services.contract.money import EXACT, QUANTITY_DIGITS, QUANTITY_LIMIT, ZERO
 from services.contract.months import first_day
 from services.contract.parties import Party
@@ -37,11 +37,12 @@ def of_books(contract: Contract, month: str, statements: Iterable[Statement]) ->
         contract=contract.code,
         currency=contract.currency,
         items={each.code: KnownItem(each.code, each.name, each.unit) for each in contract.items.values()},
-        awards={each.code: KnownAward(each.code, each.lot, each.supplier, _supplier(contract, each.supplier))
-                for each in contract.awards.values()},
+        awards={each.code: _award(contract, each) for each in contract.awards.values()},
         lines=tuple(lines),
         whose=known_as(_named(contract)),
         worth=partial(_worth, contract),
+        buyer=contract.coordinator.party.legal_name if contract.coordinator else "",
+        contract_name=f"{contract.name} ({contract.code})",
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def of_statement(data: bytes, file: str, month: str) -> Expectation:
                 raise InvoiceError(f"{place}: found the currency {each!r}; wanted one of ISO 4217, like EUR")
         items[row["item"]] = KnownItem(row["item"], row["item_name"], row["unit"])
         names = (row["supplier"], row["supplier_name"], row["supplier_vat_id"])
-        awards[row["award"]] = KnownAward(row["award"], row["lot"], row["supplier"], names)
+        awards[row["award"]] = KnownAward(row["award"], row["lot"], row["supplier"], names, *names[1:])
         currency = row["currency"]
         lines.append(_line(row, place))
     if not lines:
@@ -105,9 +106,12 @@ def _number(text: str, place: str) -> Decimal:
     return written.number(text or "0", place)
 
 
-def _supplier(contract: Contract, code: str) -> tuple[str, ...]:
-    supplier = contract.suppliers[code]
-    return (code, supplier.name, *(_party(supplier.party) if supplier.party else ()))
+def _award(contract: Contract, award: Award) -> KnownAward:
+    supplier = contract.suppliers[award.supplier]
+    party = supplier.party
+    names = (supplier.code, supplier.name, *(_party(party) if party else ()))
+    legal, vat_id = (party.legal_name, party.vat_id) if party else (supplier.name, "")
+    return KnownAward(award.code, award.lot, award.supplier, names, legal, vat_id)
 
 
 def _party(party: Party) -> tuple[str, ...]:

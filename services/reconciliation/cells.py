@@ -7,6 +7,7 @@ so none is chosen silently where two would do.
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
@@ -19,7 +20,8 @@ from services.reconciliation.model import InvoiceError
 
 Columns = Mapping[str, Sequence[str]]
 """Each field's usual headings, the surest first: small letters, with _ for other signs."""
-_PLAIN = str.maketrans("äöüéèàêçß", "aoueeaecs")
+_NAMED_MAX = 5
+"""Headings that are named where none is found."""
 
 
 class Cells(NamedTuple):
@@ -79,8 +81,10 @@ def rows_of(data: bytes, file: str, columns: Columns, needed: Sequence[Sequence[
 
 
 def heading(text: str) -> str:
-    """Return a heading as it is compared."""
-    return re.sub(r"[^a-z0-9]+", "_", text.strip().casefold().translate(_PLAIN)).strip("_")
+    """Return a heading as it is compared: without accents and case, with _ for other signs."""
+    letters = unicodedata.normalize("NFKD", text.casefold()).replace("œ", "oe")
+    plain = "".join(each for each in letters if not unicodedata.combining(each))
+    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
 def _text(data: bytes, file: str) -> str:
@@ -118,6 +122,6 @@ def _require(
 ) -> None:
     for group in needed:
         if not places.keys() & set(group):
-            usual = ", ".join(columns[group[0]])
+            usual = ", ".join(columns[group[0]][:_NAMED_MAX])
             raise InvoiceError(f"{file}: line 1: no column for {' or '.join(group)} in {', '.join(header)[:200]}; "
-                               f"wanted {usual}, or --map FILE that names it under [columns]")  # fmt: skip
+                               f"wanted one like {usual}, or --map FILE that names it under [columns]")  # fmt: skip

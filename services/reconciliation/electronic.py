@@ -69,12 +69,13 @@ class _Reader:
             return written.number((found.text or "").strip(), self.place(found))
         return None
 
-    def period(self, element: Any, starts: Path, ends: Path) -> str:
+    def months(self, element: Any, starts: Path, ends: Path) -> tuple[str, ...]:
+        """Return the months that a period reaches from and to."""
         days = [
             written.day(found[0].text or "", self.place(found[0])) if (found := self.all(element, path)) else None
             for path in (starts, ends)
         ]
-        return written.month_between(*days)
+        return written.months_between(*days)
 
 
 def read_xml(data: bytes, file: str) -> SupplierDocument:
@@ -89,7 +90,7 @@ def read_xml(data: bytes, file: str) -> SupplierDocument:
     elements = reader.all(root, paths.lines)
     if len(elements) > LINES_MAX:
         raise InvoiceError(f"{file}: found {len(elements)} lines; wanted at most {LINES_MAX}")
-    issued = reader.all(root, paths.issued)
+    issued, months = reader.all(root, paths.issued), reader.months(root, paths.starts, paths.ends)
     lines = (*(_line(reader, each) for each in elements), *_on_document(reader))
     if not lines:
         raise InvoiceError(f"{file}: no lines; wanted at least one")
@@ -100,8 +101,10 @@ def read_xml(data: bytes, file: str) -> SupplierDocument:
         currency=reader.needed(root, paths.currency),
         lines=tuple(map(turned, lines)) if is_credit else lines,
         issued=written.day((issued[0].text or "").strip(), reader.place(issued[0])) if issued else None,
-        month=reader.period(root, paths.starts, paths.ends),
+        month=months[0] if len(months) == 1 else "",
+        months=months or tuple(sorted({month for each in elements for month in _used(reader, each)})),
         sellers=tuple(reader.texts(root, paths.sellers)),
+        vat_ids=tuple(each for each in reader.texts(root, paths.tax_ids) if each[:2].isalpha()),
         buyers=tuple(reader.texts(root, paths.buyers)),
         references=tuple(reader.texts(root, paths.references)),
         problems=tuple(_problems(reader, elements, lines)),
@@ -125,13 +128,12 @@ def _parse(data: bytes, file: str) -> Any:
 
 def _line(reader: _Reader, element: Any) -> SupplierLine:
     paths = reader.paths.line
-    properties = {name.casefold(): value for name, value in _properties(reader, element)}
+    properties = _properties(reader, element)
     quantity, unit = _quantity(reader, element, properties)
     net = reader.number(element, paths.net)
     if net is None:
         raise InvoiceError(f"{reader.place(element)}: no net amount (BT-131); wanted one on every line")
-    used = next((properties[each] for each in properties if each in _MONTH), "")
-    month = written.month(used, reader.place(element)) if used else reader.period(element, paths.starts, paths.ends)
+    used = _used(reader, element)
     departments = [value for name, value in properties.items() if name in _WHOSE]
     return SupplierLine(
         place=f"line {reader.text(element, paths.number) or element.sourceline}",
@@ -140,16 +142,26 @@ def _line(reader: _Reader, element: Any) -> SupplierLine:
         codes=tuple(reader.texts(element, paths.codes)),
         quantity=quantity,
         unit=unit,
-        month=month,
+        month=used[0] if len(used) == 1 else "",
         award=next((properties[each] for each in properties if each in _AWARD), ""),
         whose=(*departments, *reader.texts(element, paths.whose)),
     )
 
 
-def _properties(reader: _Reader, element: Any) -> Iterator[tuple[str, str]]:
+def _used(reader: _Reader, element: Any) -> tuple[str, ...]:
+    """Return the months that a line's usage lies in: an attribute's, else those of its period."""
+    properties = _properties(reader, element)
+    if used := next((properties[each] for each in properties if each in _MONTH), ""):
+        return (written.month(used, reader.place(element)),)
+    return reader.months(element, reader.paths.line.starts, reader.paths.line.ends)
+
+
+def _properties(reader: _Reader, element: Any) -> dict[str, str]:
     paths = reader.paths.line
-    for each in reader.all(element, paths.properties):
-        yield reader.text(each, paths.property_name), reader.text(each, paths.property_value)
+    return {
+        reader.text(each, paths.property_name).casefold(): reader.text(each, paths.property_value)
+        for each in reader.all(element, paths.properties)
+    }
 
 
 def _quantity(reader: _Reader, element: Any, properties: dict[str, str]) -> tuple[Decimal | None, str]:

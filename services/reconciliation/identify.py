@@ -4,7 +4,6 @@ Law: nothing is guessed. What is not named plainly is left open, with what it is
 weaker than a code is noted on the line.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,25 +16,30 @@ from services.reconciliation.model import (
     ClaimKey,
     Expectation,
     InvoiceError,
-    KnownAward,
     SupplierDocument,
     SupplierLine,
     Whose,
 )
 from services.reconciliation.quantities import factor, is_count, is_piece
+from services.reconciliation.seller import award_of, contradictions, is_unknown
+from services.reconciliation.written import bare
 
 NO_NAMES = Names()
 
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """A document's lines as claims, whom the document as a whole is for, and what is odd about it."""
+    """A document's lines as claims, whom the document as a whole is for, and what is odd about it.
+
+    `problems` say that its seller is not the awards' supplier.
+    """
 
     document: SupplierDocument
     awards: frozenset[str]
     claims: tuple[Claim, ...]
     whose: Whose | None
     notes: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 def identify(
@@ -45,7 +49,7 @@ def identify(
     own = {line.award for line in document.lines if not line.is_whole}
     per_line = {text: found for text in own if (found := _named_award(expectation, text)) is not None}
     given = _given_award(expectation, award)
-    whole = "" if own and per_line.keys() == own else given or _award_of(expectation, document)
+    whole = "" if own and per_line.keys() == own else given or award_of(expectation, document)
     whose, notes = _whose_of(expectation, names, document.buyers)
     notes += _about_month(expectation, document)
     claims = tuple(
@@ -53,7 +57,27 @@ def identify(
     )
     awards = frozenset(claim.key.award for claim in claims if not claim.is_whole)
     claims = tuple(_at_home(claim, awards) for claim in claims)
-    return Identified(document, awards, claims, whose, tuple(notes))
+    problems, more = _about_seller(expectation, document, awards or {whole}, given)
+    return Identified(document, awards, claims, whose, (*notes, *more), tuple(problems))
+
+
+def _about_seller(
+    expectation: Expectation, document: SupplierDocument, awards: Iterable[str], given: str
+) -> tuple[list[str], list[str]]:
+    """Return what contradicts that the awards are the seller's, and what is to be said of one that nobody knows."""
+    problems, notes = [], []
+    for award in sorted(awards):
+        if found := contradictions(expectation, document, award):
+            problems += found
+        elif is_unknown(expectation, document, award):
+            supplier = expectation.awards[award].supplier
+            who = ", ".join(document.sellers)
+            said = f"{document.number}: the seller is {who}; {award} is {supplier}'s, who is not known by that"
+            if award == given:
+                notes.append(f"{said}, and is taken for it, as --award says")
+            else:
+                problems.append(f"{document.file}: {said}: --award {award} takes it for it all the same")
+    return problems, notes
 
 
 def _at_home(claim: Claim, awards: frozenset[str]) -> Claim:
@@ -73,33 +97,6 @@ def _given_award(expectation: Expectation, wanted: str | None) -> str:
     if code is None:
         raise InvoiceError(f"--award: found {show(wanted)}; wanted {one_of(expectation.awards, 'awards', wanted)}")
     return code
-
-
-def _award_of(expectation: Expectation, document: SupplierDocument) -> str:
-    """Return the award of a document, by its supplier and its references."""
-    awards = expectation.awards
-    sellers = {_bare(each) for each in document.sellers}
-    mine = {each.code: each for each in awards.values() if sellers & {_bare(name) for name in each.names if name}}
-    if not mine:
-        who = ", ".join(document.sellers) or "nobody"
-        raise InvoiceError(f"{document.file}: the seller is {who}; wanted a supplier of the contract, by VAT id or "
-                           f"name, or --award with {one_of(awards, 'awards')}")  # fmt: skip
-    named = [each for each in mine.values() if any(_names(expectation, each, text) for text in document.references)]
-    found = sorted(each.code for each in (named or mine.values()))
-    if len(found) > 1:
-        references = ", ".join(document.references) or "none"
-        raise InvoiceError(f"{document.file}: it may be for {' or '.join(found)}, and its contract and order "
-                           f"references ({references}) name no lot; wanted --award with one of them")  # fmt: skip
-    return found[0]
-
-
-def _names(expectation: Expectation, award: KnownAward, reference: str) -> bool:
-    """Tell whether a reference names an award: 2/CTA, LOT 2, CLOUD-I/2."""
-    text, lot = reference.casefold(), re.escape(award.lot.casefold())
-    contract = re.escape(expectation.contract.casefold())
-    return award.code.casefold() in text or bool(
-        re.search(rf"\blot\W*{lot}(?!\w)", text) or (contract and re.search(rf"{contract}\W+{lot}(?!\w)", text))
-    )
 
 
 def _claim(
@@ -183,7 +180,7 @@ def _whose_of(expectation: Expectation, names: Names, texts: Iterable[str]) -> t
     found: dict[Whose, str] = {}
     for text in texts:
         meant = names.institutions.get(text, text)
-        whose = expectation.whose.get(_bare(meant))
+        whose = expectation.whose.get(bare(meant))
         if whose is not None:
             found[whose] = text
         elif meant != text:
@@ -209,11 +206,6 @@ def known_as(names: Iterable[tuple[str, Whose]]) -> dict[str, Whose]:
     """Return who texts stand for; what stands for several is left out, as is what says nothing."""
     found: dict[str, Whose | None] = {}
     for text, whose in names:
-        bare = _bare(text)
-        found[bare] = whose if found.get(bare, whose) == whose else None
+        name = bare(text)
+        found[name] = whose if found.get(name, whose) == whose else None
     return {text: whose for text, whose in found.items() if text and whose is not None}
-
-
-def _bare(text: str) -> str:
-    """Return a name or id as it is compared: without spaces, points and case."""
-    return re.sub(r"[\W_]+", "", text).casefold()

@@ -2,7 +2,7 @@
 
 decimal = ","
 [columns]
-net = "Montant HT"
+net = "Total facturé"
 [items]
 "SKU-4711" = "vm.small"
 [units]

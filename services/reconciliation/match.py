@@ -4,18 +4,20 @@ Laws: a row's parts add up to its difference; the order of lines changes nothing
 cents that rounding more lines may come to; what is expected, invoiced as it is, agrees.
 
 Lines are gathered by award, item and month of use. Where all of them say who used, they are compared for each
-institution or department, else for all together. What earlier documents invoiced of the month counts, too.
+institution or department, else for all together. What earlier documents invoiced of the month counts, too, in whatever
+currency.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 
 from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import HUNDRED, ZERO, add, multiply, plain, quotient, round_half_up, subtract, total
+from services.reconciliation.currencies import Amounts, converted
 from services.reconciliation.identify import Identified
 from services.reconciliation.model import (
     FINE,
@@ -26,6 +28,7 @@ from services.reconciliation.model import (
     ExpectedLine,
     InvoiceError,
     KnownItem,
+    Parties,
     Reconciliation,
     Row,
     Tolerance,
@@ -41,23 +44,6 @@ Group = tuple[ClaimKey, tuple[str, ...]]
 """What is compared as one: award, item and month, and who used as far as all its lines say it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Amounts:
-    """How amounts are taken in a document's currency."""
-
-    expectation: Expectation
-    currency: str
-
-    @property
-    def digits(self) -> int:
-        return CURRENCY_DIGITS[self.currency]
-
-    def of(self, line: ExpectedLine) -> Decimal | None:
-        if self.currency == self.expectation.currency:
-            return line.exact
-        return line.in_currency if line.currency == self.currency else None
-
-
 def reconcile(
     expectation: Expectation,
     identified: Sequence[Identified],
@@ -69,7 +55,8 @@ def reconcile(
     """Compare documents of one currency with what is expected of their awards, beside what was invoiced before."""
     currency = _currency(expectation, identified)
     awards = frozenset().union(*(each.awards for each in identified))
-    before = [claim for claim in earlier if claim.key.award in awards]
+    amounts = Amounts(expectation, currency)
+    before, unconverted = converted(amounts, (claim for claim in earlier if claim.key.award in awards))
     scope = _scope(identified)
     said = [*notes, *(note for each in identified for note in each.notes)]
     if scope is not None and any(claim.whose is None for claim in before):
@@ -77,12 +64,8 @@ def reconcile(
         said.append("earlier documents do not say who used, so what all used is compared")
     claims = [claim for each in identified for claim in each.claims]
     claims += [claim for claim in before if _is_in(scope, claim.whose)]
-    amounts = _Amounts(expectation, currency)
     lines = [line for line in expectation.lines if line.award in awards and _is_in(scope, line.whose)]
-    rows = [
-        _row(amounts, group, mine, expected, tolerance)
-        for group, (mine, expected) in sorted(_gathered(claims, lines, amounts).items())
-    ]
+    rows = compared(amounts, claims, lines, tolerance)
     others = [line for line in lines if amounts.of(line) is None]
     if others:
         said.append(f"{len(others)} expected lines are not priced in {currency}: another invoice has to have them")
@@ -92,10 +75,31 @@ def reconcile(
         digits=amounts.digits,
         awards=tuple(sorted(awards)),
         documents=tuple(each.document for each in identified),
-        rows=tuple(sorted((*_on_documents(claims), *rows), key=_order)),
-        problems=(*problems, *(problem for each in identified for problem in each.document.problems)),
+        parties=_parties(expectation, awards),
+        rows=rows,
+        problems=(
+            *problems,
+            *unconverted,
+            *(problem for each in identified for problem in (*each.problems, *each.document.problems)),
+        ),
         notes=tuple(dict.fromkeys((*said, *_vat_notes(rows)))),
     )
+
+
+def compared(
+    amounts: Amounts, claims: Sequence[Claim], lines: Sequence[ExpectedLine], tolerance: Tolerance = EXACTLY
+) -> tuple[Row, ...]:
+    """Return a row for each item, month and who used, and for each discount on a whole document."""
+    rows = [
+        _row(amounts, group, mine, expected, tolerance)
+        for group, (mine, expected) in sorted(_gathered(claims, lines, amounts).items())
+    ]
+    return tuple(sorted((*_on_documents(claims), *rows), key=_order))
+
+
+def _parties(expectation: Expectation, awards: Iterable[str]) -> Parties:
+    suppliers = (expectation.awards[award].name for award in sorted(awards))
+    return Parties(tuple(dict.fromkeys(filter(None, suppliers))), expectation.buyer, expectation.contract_name)
 
 
 def _currency(expectation: Expectation, identified: Sequence[Identified]) -> str:
@@ -123,7 +127,7 @@ def _is_in(scope: frozenset[Whose] | None, whose: Whose | None) -> bool:
 
 
 def _gathered(
-    claims: Iterable[Claim], lines: Sequence[ExpectedLine], amounts: _Amounts
+    claims: Iterable[Claim], lines: Sequence[ExpectedLine], amounts: Amounts
 ) -> dict[Group, tuple[list[Claim], list[ExpectedLine]]]:
     """Gather claims and what is expected, told apart by who used as far as every claim of an item says it."""
     gathered: dict[Group, tuple[list[Claim], list[ExpectedLine]]] = defaultdict(lambda: ([], []))
@@ -147,11 +151,11 @@ def _path(whose: Whose | None) -> tuple[str, ...]:
 
 
 def _row(
-    amounts: _Amounts, group: Group, claims: Sequence[Claim], expected: Sequence[ExpectedLine], tolerance: Tolerance
+    amounts: Amounts, group: Group, claims: Sequence[Claim], expected: Sequence[ExpectedLine], tolerance: Tolerance
 ) -> Row:
     key, whose = group
     item = amounts.expectation.items.get(key.item)
-    due = _due(amounts, expected)
+    due = amounts.due(expected)
     quantities = [claim.quantity for claim in claims]
     is_known = bool(claims) and None not in quantities
     sums = Sums(
@@ -192,17 +196,7 @@ def _row(
     )
 
 
-def _due(amounts: _Amounts, expected: Sequence[ExpectedLine]) -> Decimal:
-    """Return what is expected: the lines of one tariff and currency rounded together, as exported."""
-    sums: dict[tuple[str, str], Decimal] = {}
-    for line in expected:
-        amount = amounts.of(line)
-        assert amount is not None, "what is not in this currency was left out"
-        sums[line.tariff, line.currency] = add(sums.get((line.tariff, line.currency), ZERO), amount)
-    return total(round_half_up(each, amounts.digits) for each in sums.values())
-
-
-def _worth(amounts: _Amounts, expected: Sequence[ExpectedLine], quantity: Fraction) -> Decimal | None:
+def _worth(amounts: Amounts, expected: Sequence[ExpectedLine], quantity: Fraction) -> Decimal | None:
     """Return what a quantity costs at the contract's prices, where all that is expected runs up one meter.
 
     So it does if its own quantity costs, on one meter, just what is expected: then tiers are those of the whole.

@@ -62,8 +62,10 @@ class SupplierLine:
 class SupplierDocument:
     """An invoice or a credit note of a supplier; what it does not say is empty.
 
-    `sellers` and `buyers` are VAT ids, names and references that may tell who they are; `references` name the contract
-    or an order. `problems` is what does not add up in the document itself.
+    `sellers` and `buyers` are VAT ids, names and references that may tell who they are, `vat_ids` the VAT ids of the
+    first; `references` name the contract or an order. `month` is that of its period, where it lies in one; `months` are
+    those that its period reaches from and to, or its lines where it has none. `problems` is what does not add up in the
+    document itself.
     """
 
     file: str
@@ -73,7 +75,9 @@ class SupplierDocument:
     lines: tuple[SupplierLine, ...]
     issued: date | None = None
     month: str = ""
+    months: tuple[str, ...] = ()
     sellers: tuple[str, ...] = ()
+    vat_ids: tuple[str, ...] = ()
     buyers: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -102,12 +106,14 @@ class KnownItem:
 
 @dataclass(frozen=True, slots=True)
 class KnownAward:
-    """An award, and what its supplier may be named by."""
+    """An award, what its supplier may be named by, its legal name and its VAT id where they are known."""
 
     code: str
     lot: str
     supplier: str
     names: tuple[str, ...] = ()
+    name: str = ""
+    vat_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,10 @@ def _unknown(_line: ExpectedLine, _quantity: Fraction) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A month of awards as the buyer's books have it. `whose` says who a reference or a name stands for."""
+    """A month of awards as the buyer's books have it. `whose` says who a reference or a name stands for.
+
+    `buyer` is who buys from the suppliers, by its legal name; it and `contract_name` are empty where they aren't known.
+    """
 
     month: str
     contract: str
@@ -145,6 +154,8 @@ class Expectation:
     lines: tuple[ExpectedLine, ...]
     whose: Mapping[str, Whose] = field(default_factory=dict)
     worth: Worth = _unknown
+    buyer: str = ""
+    contract_name: str = ""
 
 
 class ClaimKey(NamedTuple):
@@ -160,7 +171,8 @@ class ClaimKey(NamedTuple):
 class Claim:
     """A line that was identified; its quantity is in the item's own unit, None where it can't be compared.
 
-    `document` is the number of its invoice; `is_earlier`, that it was reconciled before.
+    `document` is the number of its invoice; `is_earlier`, that it was reconciled before; `currency` is then that of its
+    amount, where it may be another than that of what it is compared with.
     """
 
     key: ClaimKey
@@ -172,6 +184,7 @@ class Claim:
     notes: tuple[str, ...] = ()
     is_whole: bool = False
     is_earlier: bool = False
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +222,14 @@ class Row:
         return subtract(self.invoiced, self.expected)
 
 
+class Parties(NamedTuple):
+    """Who sells, who buys and under which contract, by their legal names; empty where they aren't known."""
+
+    suppliers: tuple[str, ...]
+    buyer: str
+    contract: str
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
     """What reconciling came to: a row for each item, and what is odd about the documents themselves."""
@@ -218,6 +239,7 @@ class Reconciliation:
     digits: int
     awards: tuple[str, ...]
     documents: tuple[SupplierDocument, ...]
+    parties: Parties
     rows: tuple[Row, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]

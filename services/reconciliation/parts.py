@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from services.contract.money import EXACT, ZERO, subtract, total
+from services.contract.money import EXACT, ZERO, add, subtract, total
 from services.reconciliation.model import FINE, Category, Claim, ClaimKey, Tolerance
 
 ROUNDED_QUANTITY = 1000
@@ -97,7 +97,7 @@ def _compared(sums: Sums) -> tuple[Category, Parts]:
         return category, _given(category, difference)
     assert sums.quantity is not None, "it differs"
     priced = sums.worth(sums.quantity)
-    worth = _rounded(
+    worth = rounded(
         Fraction(sums.expected) * sums.quantity / sums.expected_quantity if priced is None else Fraction(priced),
         sums.digits,
     )
@@ -122,13 +122,24 @@ def _again(sums: Sums, claims: Sequence[Claim], *, is_expected: bool) -> tuple[l
     if not _is_too_much(sums):
         return [], []
     if before and now and is_expected and _compared(_without(sums, now, before))[0] in FINE:
-        return now, [f"invoiced before on {', '.join(sorted({claim.document for claim in before}))}"]
+        return now, [_invoiced_before(before)]
     seen = set(map(_said, before))
     repeated = _repeated(before, now if is_expected else [each for each in now if _said(each) in seen])
     left = _without(sums, repeated, _rest(claims, repeated))
     if not repeated or (is_expected and _compared(left)[0] not in {*FINE, Category.PRICE}):
         return [], []
     return repeated, [f"the same as on {', '.join(sorted({_first(claim, claims) for claim in repeated[:_NAMED_MAX]}))}"]
+
+
+def _invoiced_before(before: Sequence[Claim]) -> str:
+    """Name the documents that invoiced before, and apart from them those that gave some of it back."""
+    nets: dict[str, Decimal] = {}
+    for claim in before:
+        nets[claim.document] = add(nets.get(claim.document, ZERO), claim.net)
+    sign = total(nets.values())
+    back = sorted(number for number, net in nets.items() if net and (net > 0) != (sign > 0))
+    invoices = ", ".join(sorted(nets.keys() - set(back)))
+    return f"invoiced before on {invoices}" + (f"; credited on {', '.join(back)}" if back else "")
 
 
 def _is_too_much(sums: Sums) -> bool:
@@ -189,7 +200,7 @@ def _allowed(amount: Decimal, percent: Decimal, of: Fraction) -> Fraction:
     return max(Fraction(amount), Fraction(percent) * abs(of) / 100)
 
 
-def _rounded(number: Fraction, digits: int) -> Decimal:
+def rounded(number: Fraction, digits: int) -> Decimal:
     """Round half up, away from zero."""
     scaled = abs(number) * 10**digits
     whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)

@@ -47,6 +47,7 @@ class Paths:
     starts: Path
     ends: Path
     sellers: Path
+    tax_ids: Path  # BT-31, BT-32
     buyers: Path
     references: Path
     allowances: Path
@@ -89,6 +90,7 @@ UBL = Paths(
     starts=("cac:InvoicePeriod/cbc:StartDate",),
     ends=("cac:InvoicePeriod/cbc:EndDate",),
     sellers=tuple(_SELLER + name for name in _NAMES),
+    tax_ids=(f"{_SELLER}cac:PartyTaxScheme/cbc:CompanyID",),
     buyers=(
         "cbc:BuyerReference",
         "cbc:AccountingCost",
@@ -141,6 +143,7 @@ CII = Paths(
     starts=(f"{_SETTLED}ram:BillingSpecifiedPeriod/ram:StartDateTime/udt:DateTimeString",),
     ends=(f"{_SETTLED}ram:BillingSpecifiedPeriod/ram:EndDateTime/udt:DateTimeString",),
     sellers=tuple(f"{_AGREED}ram:SellerTradeParty/{each}" for each in _PARTY),
+    tax_ids=(f"{_AGREED}ram:SellerTradeParty/ram:SpecifiedTaxRegistration/ram:ID",),
     buyers=(
         f"{_AGREED}ram:BuyerReference", f"{_SETTLED}ram:ReceivableSpecifiedTradeAccountingAccount/ram:ID",
         f"{_AGREED}ram:BuyerOrderReferencedDocument/ram:IssuerAssignedID",

@@ -5,7 +5,8 @@ supplier writes is ever read as markup.
 """
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, time
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -14,7 +15,7 @@ from typing import Any
 
 import typst
 
-from services.contract.money import quotient
+from services.contract.money import quotient, total
 from services.contract.months import first_day
 from services.contract.parties import Language
 from services.documents.words import amount, day, month
@@ -61,7 +62,9 @@ def _data(found: Reconciliation) -> dict[str, Any]:
             }
             for each in found.documents
         ],
-        "verdict": "Agrees" if found.agrees else "Differs",
+        "parties": list(_parties(found)),
+        "verdict": _verdict(found),
+        "headline": _headline(found),
         "sums": f"invoiced {invoiced}, expected {expected} {found.currency}, without VAT",
         "invoiced": invoiced,
         "expected": expected,
@@ -71,6 +74,39 @@ def _data(found: Reconciliation) -> dict[str, Any]:
         "elsewhere": f"The last {left_out} rows are in the CSV file." if left_out > 0 else "",
         "rows": [_row(found, row) for row in found.rows[:ROWS_MAX]],
     }  # fmt: skip
+
+
+def _parties(found: Reconciliation) -> Iterator[dict[str, str]]:
+    """Yield who sells, who buys and under which contract, as far as that is known."""
+    suppliers, buyer, contract = found.parties
+    for role, name in (("Supplier", ", ".join(suppliers)), ("Buyer", buyer), ("Contract", contract)):
+        if name:
+            yield {"role": role, "name": _short(name)}
+
+
+def _verdict(found: Reconciliation) -> str:
+    """Say in a line what differs, even where amounts cancel."""
+    if found.agrees:
+        return "Agrees"
+    counts = Counter(category for row in found.rows if row.category not in FINE for category in _differing(row))
+    said = [f"{category.value} ({_counted(counts[category], 'row')})" for category in Category if counts[category]]
+    if found.problems:
+        said.append(f"{_counted(len(found.problems), 'problem')} of the documents")
+    return f"Differs: {', '.join(said)}"
+
+
+def _differing(row: Row) -> Iterable[Category]:
+    return [each for each in row.parts if each not in FINE] or [row.category]
+
+
+def _headline(found: Reconciliation) -> str:
+    """Return the difference; where it comes to nothing though something differs, what is too much and too little."""
+    difference = sum_of_parts(found)
+    parts = [part for row in found.rows if row.category not in FINE for part in row.parts.values()]
+    over, under = total(each for each in parts if each > 0), total(each for each in parts if each < 0)
+    if difference or not over:
+        return _signed(difference, found)
+    return f"{_signed(over, found)} {_signed(under, found)}"
 
 
 def _parts(found: Reconciliation) -> Iterator[dict[str, Any]]:
@@ -86,8 +122,11 @@ def _parts(found: Reconciliation) -> Iterator[dict[str, Any]]:
 
 
 def _rows_of(found: Reconciliation, category: Category) -> str:
-    number = sum(category in row.parts for row in found.rows)
-    return "1 row" if number == 1 else f"{number} rows"
+    return _counted(sum(category in row.parts for row in found.rows), "row")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _row(found: Reconciliation, row: Row) -> dict[str, str]:

@@ -10,8 +10,9 @@ from collections import Counter
 from fractions import Fraction
 
 _TIME = {
-    1: "s sec second seconds", 60: "min minute minutes", 3600: "h hr hrs hur hour hours", 86400: "d day days",
-    604800: "wee week weeks",
+    1: "s sec second seconds seconde secondes sekunde sekunden", 60: "min minute minutes minuten",
+    3600: "h hr hrs hur hour hours heure heures stunde stunden", 86400: "d day days jour jours tag tage",
+    604800: "wee week weeks semaine semaines woche wochen",
 }  # fmt: skip
 _DATA = {
     1: "b ad byte bytes", 10**3: "kb 2p kilobyte", 10**6: "mb 4l megabyte", 10**9: "gb e34 gigabyte",

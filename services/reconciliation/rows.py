@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import EXACT, plain, subtract, total
 from services.invoicing.documents import table_csv
 from services.reconciliation.model import Reconciliation, Row, SupplierDocument
@@ -28,6 +29,9 @@ def as_data(found: Reconciliation) -> dict[str, Any]:
     return {
         "month": found.month,
         "awards": list(found.awards),
+        "suppliers": list(found.parties.suppliers),
+        "buyer": found.parties.buyer,
+        "contract": found.parties.contract,
         "currency": found.currency,
         "agrees": found.agrees,
         "invoiced": money(found, found.invoiced),
@@ -83,9 +87,14 @@ def _csv_row(found: Reconciliation, row: Row) -> dict[str, str]:
 
 def money(found: Reconciliation, amount: Decimal) -> str:
     """Write an amount with the currency's decimals, and more where the supplier wrote more."""
-    exponent = amount.as_tuple().exponent
+    return currency_text(found.currency, amount)
+
+
+def currency_text(currency: str, amount: Decimal) -> str:
+    """Write an amount of a currency, as `money` does."""
+    digits, exponent = CURRENCY_DIGITS[currency], amount.as_tuple().exponent
     assert isinstance(exponent, int), amount
-    return f"{amount:z.{max(found.digits, -exponent)}f}" if -exponent <= found.digits else plain(amount)
+    return f"{amount:z.{digits}f}" if -exponent <= digits else plain(amount)
 
 
 def quantity(number: Fraction | None) -> str:

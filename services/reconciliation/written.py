@@ -21,6 +21,11 @@ def text_of(found: str | None) -> str:
     return "".join(each if each.isprintable() else " " for each in (found or "")[: 2 * TEXT_MAX]).strip()[:TEXT_MAX]
 
 
+def bare(text: str) -> str:
+    """Return a name or id as it is compared: without spaces, points and case."""
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
 def number(text: str, place: str) -> Decimal:
     """Read a decimal with a point."""
     if not _NUMBER.match(text):
@@ -39,18 +44,15 @@ def day(text: str, place: str) -> date:
     raise InvoiceError(f"{place}: found {show(text)}; wanted a day like 2016-03-31")
 
 
-def month_between(first: date | None, last: date | None) -> str:
-    """Return the month that a period lies in; empty where it lies in none, or in several.
+def months_between(first: date | None, last: date | None) -> tuple[str, ...]:
+    """Return the month that a period lies in, the first and the last one of several, none of no period.
 
     A period that ends on the first of a month ends as that month begins, as many write it.
     """
     days = [each for each in (first, last) if each is not None]
-    if not days:
-        return ""
     if len(days) == 2 and days[1].day == 1 and days[0] < days[1]:
         days[1] -= timedelta(days=1)
-    months = {month_of(each) for each in days}
-    return months.pop() if len(months) == 1 else ""
+    return tuple(sorted(set(map(month_of, days))))
 
 
 def month(text: str, place: str) -> str:

@@ -15,7 +15,7 @@ DECISIONS = [
     "services.ingest.decide", "services.ingest.short", "services.rating.corrections", "services.rating.meter",
     "services.invoicing.settle", "services.invoicing.ceilings", "services.invoicing.statement", "services.documents.make",
     "services.reconciliation.electronic", "services.reconciliation.table", "services.reconciliation.match",
-    "services.reconciliation.books", "services.reconciliation.usage",
+    "services.reconciliation.books", "services.reconciliation.missing", "services.reconciliation.usage",
     "services.closing.anomalies", "services.closing.model", "services.closing.stages",
 ]  # fmt: skip
 FORBIDDEN = ["asyncio", "asyncpg", "aiokafka", "faust", "duckdb", "fastapi", "httpx", "socket", "structlog"]

@@ -1,7 +1,7 @@
 """What is invoiced beside what is expected: every cent of the difference has its reason, and nothing is guessed."""
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 import pytest
@@ -9,8 +9,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from services.contract.money import total
+from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names
-from services.reconciliation.model import FINE, Category, InvoiceError, SupplierLine, Tolerance
+from services.reconciliation.missing import lacking, missing
+from services.reconciliation.model import (
+    FINE,
+    Category,
+    Claim,
+    Expectation,
+    InvoiceError,
+    SupplierDocument,
+    SupplierLine,
+    Tolerance,
+)
 from services.reconciliation.quantities import factor
 from services.reconciliation.table import read_csv
 from tests.documents import line
@@ -234,7 +245,7 @@ def test_a_quantity_in_the_wrong_scale_is_recognised():
         ("TB", "GB", 1000), ("E35", "GB", 1000), ("E34", "GiB", Fraction(10**9, 2**30)), ("TiB", "GiB", 1024),
         ("MIO", "million messages", 1), ("C62", "million requests", Fraction(1, 10**6)), ("GiB-hour", "GiB-hour", 1),
         ("TiB-hour", "GiB-hour", 1024), ("GB-day", "GB-hour", 24), ("HUR", "vCPU-hour", 1), ("GiB", "GiB-hour", None),
-        ("GiB-month", "GiB-hour", None), ("EUR", "EUR", 1), ("kWh", "hour", None),
+        ("Stunden", "hour", 1), ("jours", "hour", 24), ("GiB-month", "GiB-hour", None), ("EUR", "EUR", 1), ("kWh", "hour", None),
     ],
 )  # fmt: skip
 def test_factors_between_units(unit: str, wanted: str, size: Fraction | int | None):
@@ -271,6 +282,40 @@ def test_whose_invoice_it_is():
         identified(invoice(charged("vm", "1", "1"), sellers=("Gamma",)))
 
 
+def test_a_seller_that_is_not_the_awards_supplier_is_a_problem():
+    named = replace(ALL[0], award="2/BETA")
+    for sellers, wanted in (
+        (("Nobody Evil Ltd",), "the seller is Nobody Evil Ltd; 2/BETA is BETA's, who is not known by that"),
+        (("Alpha SA",), "the seller Alpha SA is ALPHA, and 2/BETA is BETA's"),
+        (("BE0999901140", "Beta consortium"), "the seller BE0999901140 is ALPHA, and 2/BETA is BETA's"),
+    ):
+        found = reconciled(invoice(named, *(replace(each, award="2/BETA") for each in ALL[1:]), sellers=sellers))
+        assert not found.agrees, sellers
+        assert [each for each in found.problems if wanted in each], found.problems
+    assert reconciled(invoice(*(replace(each, award="2/BETA") for each in ALL), sellers=())).agrees, "it names nobody"
+
+
+def test_another_vat_id_than_the_suppliers_is_a_problem_whatever_else_is_right():
+    alpha = charged("vm", "10", "0.50")
+    document = invoice(alpha, sellers=("BE0203201340", "Alpha SA"), vat_ids=("BE0203201340",), references=("SMALL/2",))
+    found = reconciled(document)
+    assert "the seller's VAT id is BE0203201340, and that of ALPHA, whose 2/ALPHA is, BE0999901140" in found.problems[0]
+    both = replace(document, sellers=("BE 0999.901.140", "DE812345", "Alpha"), vat_ids=("BE 0999.901.140", "DE812345"))
+    assert reconciled(both).agrees, "a second registration beside the right one is none"
+    other = invoice(alpha, sellers=("Beta consortium", "BE0999901140"), references=("2/ALPHA",))
+    assert "the seller Beta consortium is BETA, and 2/ALPHA is ALPHA's" in reconciled(other).problems[0]
+
+
+def test_an_award_that_is_given_takes_an_unknown_name_but_no_contradiction():
+    document = invoice(*ALL, sellers=("Beta Cloud SAS",))
+    (given,) = [identify(books(), document, award="2/BETA")]
+    assert given.problems == ()
+    assert given.notes == (
+        "B-1: the seller is Beta Cloud SAS; 2/BETA is BETA's, who is not known by that, and is taken for it, as --award says",
+    )  # fmt: skip
+    assert identify(books(), replace(document, sellers=("ALPHA",)), award="2/beta").problems
+
+
 def test_a_foreign_currency_is_that_of_its_prices_or_refused():
     expectation = books()
     lines = tuple(
@@ -286,6 +331,125 @@ def test_a_foreign_currency_is_that_of_its_prices_or_refused():
     assert found.notes == ("4 expected lines are not priced in USD: another invoice has to have them",)
     with pytest.raises(InvoiceError, match="found an invoice in GBP; wanted one in EUR or USD"):
         reconciled(invoice(*ALL, currency="GBP"), expectation=dollars)
+
+
+DOLLARS = replace(
+    books(),
+    lines=tuple(
+        replace(each, currency="USD", in_currency=each.exact * D("1.1")) if each.award == "2/BETA" else each
+        for each in books().lines
+    ),
+)
+"""The books of an award with prices in dollars, 1.10 of which a euro buys."""
+
+
+def before(*documents: SupplierDocument, expectation: Expectation = DOLLARS) -> list[Claim]:
+    """Return what documents claim, as it is on record."""
+    return [
+        replace(claim, is_earlier=True, currency=each.document.currency)
+        for each in identified(*documents, expectation=expectation)
+        for claim in each.claims
+    ]
+
+
+def in_dollars(line: SupplierLine) -> SupplierLine:
+    return replace(line, net=(line.net * D("1.1")).quantize(D("0.01"), ROUND_HALF_UP))
+
+
+def test_what_was_invoiced_in_another_currency_is_invoiced_twice():
+    euros = invoice(*ALL, number="E-1")
+    dollars = invoice(*map(in_dollars, ALL), number="D-1", currency="USD")
+    assert reconciled(euros, expectation=DOLLARS).agrees
+    assert reconciled(dollars, expectation=DOLLARS).agrees
+    for first, second in ((euros, dollars), (dollars, euros)):
+        found = reconciled(replace(second, number="X-2"), expectation=DOLLARS, earlier=before(first))
+        assert set(categories(found).values()) == {Category.TWICE}
+        assert set(found.parts) <= {Category.TWICE, *FINE}
+        assert f"invoiced before on {first.number}" in found.rows[0].notes
+    (vm, *_) = found.rows
+    assert vm.notes[-1] == "D-1 invoiced 13.32 USD: 12.11 EUR at the contract's rate"
+
+
+def test_what_was_invoiced_twice_is_told_at_a_rate_that_makes_much_of_a_cent():
+    many = replace(DOLLARS, lines=tuple(
+        replace(each, in_currency=each.exact * 17000) if each.currency else each for each in DOLLARS.lines
+    ))  # fmt: skip
+    vm = charged("vm", "210", "205785.00")  # 12.105 x 17000
+    found = reconciled(
+        invoice(vm, number="D-1", currency="USD"), expectation=many, earlier=before(invoice(ALL[0]), expectation=many)
+    )
+    assert categories(found)["vm"] is Category.TWICE
+
+
+def test_parts_of_a_month_in_two_currencies_come_to_the_whole():
+    rest = invoice(*map(in_dollars, ALL[1:]), number="D-1", currency="USD")
+    found = reconciled(rest, expectation=DOLLARS, earlier=before(invoice(ALL[0], number="E-1")))
+    assert found.agrees, found.rows
+    half = charged("vm", "105", "6.06")
+    found = reconciled(invoice(in_dollars(charged("vm", "105", "6.05")), *map(in_dollars, ALL[1:]), number="D-1", currency="USD"),
+                       expectation=DOLLARS, earlier=before(invoice(half, number="E-1")))  # fmt: skip
+    assert found.agrees, found.rows
+
+
+def test_an_item_that_is_priced_in_one_currency_alone_is_not_compared_in_the_other():
+    mixed = replace(DOLLARS, lines=tuple(
+        replace(each, currency="", in_currency=D(0)) if each.item == "vm" else each for each in DOLLARS.lines
+    ))  # fmt: skip
+    earlier = before(invoice(ALL[0], ALL[3], number="E-1"), expectation=mixed)
+    found = reconciled(invoice(*map(in_dollars, ALL[1:3]), currency="USD"), expectation=mixed, earlier=earlier)
+    assert found.agrees
+    assert {row.key.item for row in found.rows} == {"traffic", "disk"}
+    halves = replace(DOLLARS, lines=(
+        *DOLLARS.lines, *(replace(each, tariff="old", currency="", in_currency=D(0)) for each in DOLLARS.lines if each.item == "disk")
+    ))  # fmt: skip
+    own = before(invoice(charged("disk", "10", "1.00"), number="E-1"), expectation=halves)
+    found = reconciled(invoice(*map(in_dollars, ALL), currency="USD"), expectation=halves, earlier=own)
+    assert found.agrees, "the euros were for the part that only they can invoice"
+
+
+def test_what_has_no_rate_is_a_problem():
+    claims = [replace(claim, currency="JPY") for claim in before(invoice(ALL[0], number="J-1"))]
+    found = reconciled(invoice(*ALL), expectation=DOLLARS, earlier=claims)
+    assert found.problems == ("J-1 line 1: 12.11 JPY, invoiced before, do not count: no rate to EUR is known",)
+
+
+@given(st.lists(st.sampled_from(ALL), min_size=1, max_size=6), CENTS, st.decimals("0.001", 10000, places=3))
+def test_parts_add_up_beside_other_currencies(lines: list[SupplierLine], cents: Decimal, rate: Decimal):
+    lines_at = tuple(replace(each, in_currency=each.exact * rate) if each.currency else each for each in DOLLARS.lines)
+    at_rate = replace(DOLLARS, lines=lines_at)
+    mine = invoice(*lines, replace(ALL[0], net=cents), number="D-1", currency="USD")
+    assert not reconciled(invoice(*ALL), expectation=at_rate, earlier=before(mine, expectation=at_rate)).problems
+
+
+def test_a_credit_note_is_not_named_among_what_invoiced_before():
+    first = invoice(*ALL, number="B-77")
+    credit = invoice(*(replace(each, net=-each.net, quantity=-each.quantity) for each in ALL), number="B-90")
+    again = invoice(*ALL, number="B-91")
+    found = reconciled(invoice(*ALL, number="B-92"), earlier=before(first, credit, again, expectation=books()))
+    assert found.rows[0].notes == ("invoiced before on B-77, B-91; credited on B-90",)
+
+
+def test_what_nobody_has_invoiced():
+    alpha, beta = missing(books(), [])
+    assert (alpha.award, alpha.documents, alpha.expected, alpha.missing) == ("2/ALPHA", (), D("0.50"), D("0.50"))
+    assert (beta.supplier, beta.missing, beta.invoiced) == ("Beta consortium", D("15.93"), D(0))
+    kept = before(invoice(charged("vm", "210", "99.00"), charged("traffic", "20", "1.80"), ALL[2]), expectation=books())
+    (_, beta) = missing(books(), kept)
+    assert {(row.key.item, row.key.month): lacking(row) for row in beta.rows} == {
+        ("traffic", "2016-03"): D("1.20"), ("vm", "2016-02"): D("-0.18"),
+    }, "a price that differs does not lack"  # fmt: skip
+    assert (beta.documents, beta.missing) == (("B-1",), D("1.02"))
+    assert [each.award for each in missing(books(), before(invoice(*ALL), expectation=books()))] == ["2/ALPHA"]
+    dollars = before(invoice(*map(in_dollars, ALL), number="D-1", currency="USD"))
+    assert [each.award for each in missing(DOLLARS, dollars)] == ["2/ALPHA"]
+
+
+def test_what_was_invoiced_as_a_whole_lacks_by_its_amount():
+    whole = before(invoice(replace(ALL[0], quantity=D(1), unit="C62", net=D("10.11")), *ALL[1:]), expectation=books())
+    (_, beta) = missing(books(), whole)
+    assert beta.missing == D("2.00")
+    rounded = before(invoice(replace(ALL[0], quantity=D(1), unit="C62", net=D("12.10")), *ALL[1:]), expectation=books())
+    assert [each.award for each in missing(books(), rounded)] == ["2/ALPHA"], "a cent of rounding does not lack"
 
 
 def test_unknown_words_of_a_mapping_are_refused():

@@ -32,7 +32,8 @@ from services.reconciliation.electronic import read_xml
 from services.reconciliation.identify import identify
 from services.reconciliation.mapping import Names, read_names
 from services.reconciliation.match import reconcile
-from services.reconciliation.model import InvoiceError
+from services.reconciliation.model import InvoiceError, Reconciliation
+from services.reconciliation.month import month_said
 from services.reconciliation.pdf import as_pdf
 from services.reconciliation.read import read
 from services.reconciliation.rows import COLUMNS, as_csv, as_data
@@ -64,7 +65,7 @@ def test_our_own_e_invoices_are_read_to_the_last_digit(form: Callable[[Document]
     assert [each.month for each in document.lines] == ["", "", "2016-02"]
     assert {each.award for each in document.lines} == {"2/BETA"}
     assert document.problems == ()
-    assert reconciled(document, expectation=books(lines)).agrees
+    assert reconciled(replace(document, sellers=("BETA",)), expectation=books(lines)).agrees
 
 
 @pytest.mark.parametrize("form", [ubl, own_cii], ids=["UBL", "CII"])
@@ -73,7 +74,7 @@ def test_our_own_credit_notes_have_an_invoices_signs(form: Callable[[Document], 
     document = read_xml(form(made(lines)), "own.xml")
     assert document.is_credit
     assert [(each.net, each.quantity) for each in document.lines] == [(D("-8.50"), D(-150)), (D("1.00"), D(10))]
-    assert reconciled(document, expectation=books(lines)).agrees
+    assert reconciled(replace(document, sellers=("BETA",)), expectation=books(lines)).agrees
 
 
 def test_cii_that_its_schema_takes_is_read():
@@ -123,7 +124,7 @@ def test_arithmetic_that_is_off_is_told_with_its_place():
         (b"item,amount\nvm,1,2\nvm", "line 3: found 1 cells; wanted 2"),
         (b"item,amount\nvm,x", "line 2: net: found 'x'; wanted a number"),
         (b"item,amount\nvm,\"1,234\"", "line 2: net: found '1,234'; wanted a number with '.'"),
-        (b"item,price\nvm,1", "line 1: no column for net or gross in item, price; wanted amount"),
+        (b"item,price\nvm,1", "line 1: no column for net or gross in item, price; wanted one like net_amount, "),
         (b"item,amount,amount\nvm,1,1", "more than one column amount"),
         (b"item,amount", "no rows below the header"),
         (b"item,gross\nvm,1", "line 2: an amount with VAT and no rate of it"),
@@ -174,6 +175,63 @@ def test_a_csv_in_another_language_with_vat():
 
 
 @pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("N° de facture;Fournisseur;Mois;Article;Désignation;Quantité;Unité;Montant net;Devise",
+         "F1;Beta;2016-03;vm;Machine;210;heure;12,11;EUR"),
+        ("Numéro facture;Fournisseur;Période;Code article;Libellé;Qté;Unité de mesure;Montant HT;Monnaie",
+         "F1;Beta;2016-03;vm;Machine;210;heure;12,11;EUR"),
+        ("Rechnungs-Nr.;Lieferant;Leistungsmonat;Artikel-Nr.;Beschreibung;Menge;Einheit;Betrag (netto);Währung",
+         "F1;Beta;2016-03;vm;Maschine;210;Stunde;12,11;EUR"),
+        ("Invoice no,Vendor,Month,SKU,Description,Qty,UoM,Amount,Net amount,Currency",
+         "F1,Beta,2016-03,vm,Machine,210,hour,14.53,12.11,EUR"),
+    ],
+)  # fmt: skip
+def test_usual_headings_are_known(header: str, row: str):
+    (document,) = read_csv(f"{header}\n{row}\n".encode(), "f.csv", Names())
+    (line,) = document.lines
+    assert (document.number, document.sellers, document.currency) == ("F1", ("Beta",), "EUR")
+    assert (line.month, line.codes, line.quantity, line.net) == (MARCH, ("vm",), D(210), D("12.11"))
+    assert line.name
+    assert line.unit
+
+
+def test_the_vat_id_and_the_name_of_a_seller_are_both_read():
+    data = b"VAT ID,Supplier,item,amount\nBE0999901140,Beta consortium,vm,1\n"
+    (document,) = read_csv(data, "f.csv", Names())
+    assert (document.sellers, document.vat_ids) == (("BE0999901140", "Beta consortium"), ("BE0999901140",))
+    assert read_xml(cii(_CII), "beta.xml").vat_ids == ("FR40303265045",)
+    assert read_xml(ubl(made([line("150", "8.505")])), "own.xml").vat_ids == ("BE0999900150",)
+
+
+def test_a_month_is_that_of_the_document_or_of_its_lines():
+    assert month_said([read_xml(cii(_CII), "beta.xml")]) == MARCH
+    lines = [line("150", "8.505"), line("-3", "-0.18", month="2016-02")]
+    for form in (ubl, own_cii):
+        assert month_said([read_xml(form(made(lines)), "own.xml")]) == MARCH, "its period counts, not its lines'"
+    for header, cell in (("month", "2016-03"), ("period_start,period_end", "2016-03-01,2016-04-01")):
+        assert month_said(read_csv(f"item,amount,{header}\nvm,1,{cell}\n".encode(), "b.csv", Names())) == MARCH
+    assert month_said(read_csv(exported(), "b.csv", Names())) == MARCH, "though it has usage of February"
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        (b"invoice,item,amount\nB-1,vm,1", "f.csv: B-1 tells no month, neither as a whole nor by its lines; wanted --month"),
+        (b"invoice,item,amount,month\nB-1,vm,1,2016-02\nB-1,vm,1,2016-03", "B-1 is for 2016-02 to 2016-03; wanted --month"),
+        (b"invoice,item,amount,from,to\nB-1,vm,1,2016-01-01,2016-03-31", "B-1 is for 2016-01 to 2016-03; wanted --month"),
+        (b"invoice,item,amount,month\nB-1,vm,1,2016-02\nB-2,vm,1,2016-03",
+         "f.csv: B-2 is for 2016-03 and B-1 for 2016-02; wanted documents of one month"),
+        (cii(_CII).replace(b"20160331", b"20160430"), "B-2016-17 is for 2016-03 to 2016-04"),
+    ],
+)  # fmt: skip
+def test_a_month_that_nothing_tells_has_to_be_given(data: bytes, wanted: str):
+    with pytest.raises(InvoiceError) as refused:
+        month_said(read(data, "f.csv", Names()))
+    assert wanted in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("text", "wanted"),
     [
         ("items = 1", "items: found 1; wanted a table of texts"),
@@ -214,6 +272,31 @@ def test_csv_json_and_pdf_say_the_same():
         assert said in text
 
 
+def test_a_report_names_who_sells_who_buys_and_the_contract():
+    said = printed(reconciled(invoice(*ALL)))
+    for each in ("Supplier", "Beta consortium", "Buyer", "Coordinating body", "Contract", "A small contract (small)"):
+        assert each in said
+    alpha = reconciled(invoice(charged("vm", "10", "0.50"), sellers=("ALPHA",), references=("2/ALPHA",)))
+    assert "Alpha SA" in printed(alpha), "the legal name"
+    assert as_data(alpha)["suppliers"] == ["Alpha SA"]
+    exported_alone = of_statement(exported(), "2/BETA.csv", MARCH)
+    said = printed(reconcile(exported_alone, [identify(exported_alone, invoice(*ALL))]))
+    assert "Beta consortium" in said
+    assert "Buyer" not in said
+
+
+def test_a_report_says_what_differs_even_where_it_cancels():
+    said = printed(reconciled(invoice(charged("vm", "210", "12.61"), charged("disk", "10", "0.50"), *ALL[1:2], ALL[3])))
+    assert "Differs: price differs (2 rows)" in said
+    assert "+0.50 −0.50" in said.replace("-0.50", "−0.50")
+    other = reconciled(replace(invoice(*ALL), problems=("its lines come to 1, its net total is 2",)))
+    assert "Differs: 1 problem of the documents" in printed(other)
+
+
+def printed(found: Reconciliation) -> str:
+    return " ".join(page.extract_text() for page in pypdf.PdfReader(io.BytesIO(as_pdf(found))).pages)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "expected.csv").write_bytes(exported())
@@ -242,6 +325,18 @@ def test_the_command_writes_what_it_found(folder: Path):
     for words in (["--tolerance", "-1"], ["--tolerance", "x"], ["--award", "9/X"], ["--csv", str(folder / "no" / "x")]):
         refused = ran(folder, "differs.csv", *words)
         assert refused.exit_code == 2, words
+
+
+def test_the_command_takes_the_month_from_the_document(folder: Path):
+    call = ["reconcile", str(folder / "agrees.csv"), "--expected", str(folder / "expected.csv")]
+    done = CliRunner().invoke(app, call, env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    assert "compared with 2016-03, which the document says itself" in done.output
+    (folder / "silent.csv").write_text("supplier,item,amount\nBETA,vm,1\n")
+    done = CliRunner().invoke(app, [call[0], str(folder / "silent.csv"), *call[2:]])
+    assert done.exit_code == 2
+    assert "wanted --month" in done.output
+    assert CliRunner().invoke(app, [*call, "--month", "March"]).exit_code == 2
 
 
 def test_without_a_database_or_a_statement_there_is_nothing_to_compare_with(folder: Path):

@@ -4,10 +4,17 @@ The tests share one stack and build on each other, in the order they stand in.
 """
 
 import csv
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 from services import contract_store
 from services.postgres import connect
+from services.reconciliation import record
+from services.reconciliation.books import of_books
+from services.reconciliation.identify import identify
+from services.reconciliation.match import reconcile
+from services.reconciliation.model import SupplierDocument, SupplierLine
 from services.reconciliation.usage_record import Said, standings
 from tests.pipeline import Pipeline, event
 
@@ -114,6 +121,90 @@ async def test_an_invoice_by_institution_and_one_of_an_open_month(pipeline: Pipe
     ]
     refused = pipeline.command("reconcile", str(mine), "--month", "2017-04", status=2)
     assert "nothing is expected for 2017-04" in refused
+
+
+async def test_a_mistyped_month_takes_nothing_out_of_the_memory(pipeline: Pipeline, tmp_path: Path):
+    first, again = tmp_path / "q1.csv", tmp_path / "q2.csv"
+    await pipeline.close("2016-04")
+    rows = "invoice_number,supplier,institution,item,quantity,amount\n{0},BETA,EP,vm,1000,46.00\n"
+    first.write_text(rows.format("Q-1"))
+    again.write_text(rows.format("Q-2"))
+    connection = await connect(pipeline.url)
+    try:
+        kept = "select month from reconciliation.document where number = 'Q-1' order by document"
+        credit = tmp_path / "c9.csv"
+        credit.write_text(rows.format("C-9").replace("1000,46", "-1000,-46"))  # takes B-9 of the test before back
+        assert pipeline.json("reconcile", str(credit), "--month", "2016-04", status=1)
+        assert pipeline.json("reconcile", str(first), "--month", "2016-04")["agrees"]
+        wrong = pipeline.json("reconcile", str(first), "--month", MARCH, status=1)
+        assert "Q-1 was reconciled on" in wrong["problems"][0]
+        assert "for 2016-04, where it counts; it can't be for 2016-03, too, and is not kept" in wrong["problems"][0]
+        assert [row["month"] for row in await connection.fetch(kept)] == ["2016-04"]
+        found = pipeline.json("reconcile", str(again), "--month", "2016-04", "--dry-run", status=1)
+        assert [(row["category"], row["notes"]) for row in found["rows"]] == [
+            ("invoiced twice", ["invoiced before on B-9, Q-1; credited on C-9"])
+        ]
+        moved = pipeline.json("reconcile", str(first), "--month", MARCH, "--move-month", status=1)
+        assert any("is moved: from now on it counts for 2016-03" in note for note in moved["notes"])
+        assert [row["month"] for row in await connection.fetch(kept)] == ["2016-04", "2016-03"]
+        assert pipeline.json("reconcile", str(again), "--month", "2016-04", "--dry-run")["agrees"]
+        pipeline.json("reconcile", str(first), "--month", "2016-04", "--move-month")
+    finally:
+        await connection.close()
+
+
+async def test_what_was_invoiced_in_another_currency_is_on_record(pipeline: Pipeline):
+    connection = await connect(pipeline.url)
+    try:
+        stored = await contract_store.newest(connection)
+        assert stored is not None
+        books = of_books(stored.contract, MARCH, [each.statement for each in await pipeline.statements(MARCH)])
+        document = SupplierDocument("d.csv", "D-1", False, "USD", (SupplierLine("line 2", "", Decimal(7), ("vm",)),))
+        mine = identify(books, document, award="2/BETA")
+        found = replace(reconcile(books, [replace(mine, document=replace(document, currency="EUR"))]), currency="USD")
+        suppliers = {each.code: each.supplier for each in books.awards.values()}
+        async with connection.transaction():
+            await record.keep(connection, suppliers, found, [mine], {"d.csv": b"7"})
+        other = identify(books, replace(document, number="E-1", currency="EUR"), award="2/BETA")
+        claims = (await record.earlier(connection, suppliers, MARCH, [other], {"d.csv": b"7"})).claims
+        assert [(each.document, each.net, each.currency) for each in claims if each.currency == "USD"] == [
+            ("D-1", Decimal(7), "USD")
+        ]
+    finally:
+        await connection.close()
+
+
+async def test_awards_that_nobody_has_invoiced_are_listed(pipeline: Pipeline, tmp_path: Path):
+    refused = pipeline.command("reconcile-missing", "--month", "2017-04", status=2)
+    assert "nothing is expected for 2017-04" in refused
+    await pipeline.push("alpha", [event("alpha", 1, lot="2", subject="EP", quantity="10", time="2016-05-02T10:00:00Z"),
+                                  event("alpha", 2, lot="1", subject="EP", quantity="10", time="2016-05-02T10:00:00Z")])  # fmt: skip
+    await pipeline.through()
+    found = pipeline.json("reconcile-missing", "--month", "2016-05", status=1)
+    assert {each["award"]: (each["invoices"], each["expected"], each["missing"]) for each in found["awards"]} == {
+        "1/ALPHA": ([], "0.80", "0.80"), "2/ALPHA": ([], "0.50", "0.50"),
+    }  # fmt: skip
+    assert found["notes"] == ["2016-05 is not closed: compared with its statements as they stand"]
+    half = tmp_path / "half.csv"
+    half.write_text("invoice_number,supplier,award,month,item,quantity,amount\nA-1,Alpha,2/ALPHA,2016-05,vm,6,0.30\n")
+    pipeline.json("reconcile", str(half), status=1)  # it tells its month itself
+    found = pipeline.json("reconcile-missing", "--month", "2016-05", status=1)
+    (_, second) = found["awards"]
+    assert (second["invoices"], second["invoiced"], second["missing"]) == (["A-1"], "0.30", "0.20")
+    assert [(row["item"], row["invoiced_quantity"], row["expected_quantity"]) for row in second["rows"]] == [
+        ("vm", "6", "10")
+    ]
+    assert "1.00 EUR without VAT not invoiced" in pipeline.command("reconcile-missing", "--month", "2016-05", status=1)
+    evil = tmp_path / "evil.csv"
+    evil.write_text("invoice_number,supplier,award,item,quantity,amount\nE-1,Nobody Evil Ltd,1/ALPHA,vm,10,0.80\n")
+    refused = pipeline.json("reconcile", str(evil), "--month", "2016-05", status=1)
+    assert "the seller is Nobody Evil Ltd; 1/ALPHA is ALPHA's" in refused["problems"][0]
+    assert any("E-1 is not kept" in note for note in refused["notes"])
+    for number, lot, quantity, amount in (("A-2", "2", "4", "0.20"), ("A-3", "1", "10", "0.80")):
+        half.write_text("invoice_number,supplier,award,item,quantity,amount\n"
+                        f"{number},Alpha,{lot}/ALPHA,vm,{quantity},{amount}\n")  # fmt: skip
+        assert pipeline.json("reconcile", str(half), "--month", "2016-05")["agrees"]
+    assert pipeline.json("reconcile-missing", "--month", "2016-05")["complete"]
 
 
 async def said(pipeline: Pipeline, provider: str, month: str = MARCH) -> Said | None:
