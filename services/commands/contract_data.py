@@ -9,6 +9,7 @@ from services.contract.currencies import amount_text, money_text
 from services.contract.model import AllocationKey, Contract, Tariff
 from services.contract.money import plain
 from services.contract.tariff.per_unit import PerUnit
+from services.documents.model import E_INVOICE_DIGITS, has_e_invoices
 from services.output import Column, console, show
 
 
@@ -18,6 +19,7 @@ def summary(contract: Contract) -> dict[str, Any]:
         "code": contract.code,
         "name": contract.name,
         "currency": contract.currency,
+        "e_invoices": has_e_invoices(contract.currency),
         "starts": contract.starts,
         "ends": contract.ends - timedelta(days=1),
         "counts": {
@@ -39,6 +41,16 @@ def summary(contract: Contract) -> dict[str, Any]:
             **{f"award {code}": each.ceiling for code, each in contract.awards.items() if each.ceiling is not None},
         },
     }
+
+
+def without_e_invoices(contract: Contract) -> str:
+    """Say of a contract whose currency has no e-invoices what there is instead; empty of any other."""
+    if has_e_invoices(contract.currency):
+        return ""
+    return (
+        f"no e-invoices: amounts in {contract.currency} have {contract.currency_digits} decimals, EN 16931 allows "
+        f"{E_INVOICE_DIGITS}; documents are made as PDF, CSV, XLSX, JSON and FOCUS"
+    )
 
 
 def as_data(contract: Contract) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from services.apart import run_apart
-from services.documents.files import FORMS, digest_of
+from services.documents.files import digest_of
 from services.postgres import Connection
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ class Documents:
         return self.folder / institution / f"{number}.{form}"
 
     async def read(
-        self, connection: Connection, month: str, institution: str, number: str, forms: Collection[str] = FORMS
+        self, connection: Connection, month: str, institution: str, number: str, forms: Collection[str]
     ) -> dict[str, bytes]:
         """Return a document's files by form; raises MissingError, and has the month made again."""
         recorded = {row["form"]: row["sha256"] for row in await connection.fetch(_RECORDED, month, number)}

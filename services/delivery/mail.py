@@ -28,7 +28,8 @@ _ENGLISH = {
     "credit note of": "please find the credit note {number} for {month} under the contract {contract}.",
     "payable": "To be paid: {amount}", "due": "To be paid: {amount} by {due}", "credited": "Credited: {amount}",
     "attached": "Attached: {}", "elsewhere": "Too large for an e-mail, and to be fetched from us: {}",
-    "pdf": "the document to read, with the e-invoice in it", "xml": "the e-invoice (UBL, Peppol BIS Billing 3.0)",
+    "pdf": "the document to read, with the e-invoice in it", "pdf alone": "the document to read",
+    "xml": "the e-invoice (UBL, Peppol BIS Billing 3.0)",
     "end": "This message was sent by a program.",
 }  # fmt: skip
 _FRENCH = {
@@ -39,7 +40,7 @@ _FRENCH = {
     "payable": "À payer : {amount}", "due": "À payer : {amount}, au plus tard le {due}",
     "credited": "Crédité : {amount}",
     "attached": "Pièce jointe : {}", "elsewhere": "Trop volumineux pour un courriel, et à retirer chez nous : {}",
-    "pdf": "le document à lire, qui contient la facture électronique",
+    "pdf": "le document à lire, qui contient la facture électronique", "pdf alone": "le document à lire",
     "xml": "la facture électronique (UBL, Peppol BIS Billing 3.0)",
     "end": "Ce message a été envoyé par un programme.",
 }  # fmt: skip
@@ -50,7 +51,8 @@ _GERMAN = {
     "credit note of": "Sie erhalten die Gutschrift {number} für {month} zum Vertrag {contract}.",
     "payable": "Zu zahlen: {amount}", "due": "Zu zahlen: {amount} bis {due}", "credited": "Gutgeschrieben: {amount}",
     "attached": "Angehängt: {}", "elsewhere": "Zu groß für eine E-Mail und bei uns abzuholen: {}",
-    "pdf": "das Dokument zum Lesen, mit der E-Rechnung darin", "xml": "die E-Rechnung (UBL, Peppol BIS Billing 3.0)",
+    "pdf": "das Dokument zum Lesen, mit der E-Rechnung darin", "pdf alone": "das Dokument zum Lesen",
+    "xml": "die E-Rechnung (UBL, Peppol BIS Billing 3.0)",
     "end": "Diese Nachricht wurde von einem Programm gesendet.",
 }  # fmt: skip
 WORDS = {Language.ENGLISH: _ENGLISH, Language.FRENCH: _FRENCH, Language.GERMAN: _GERMAN}
@@ -70,7 +72,8 @@ def mail(
     document: Mapping[str, Any], files: Mapping[str, bytes], address: str, round_: int, *, sender: str,
     bytes_max: int, now: datetime,
 ) -> Mail:  # fmt: skip
-    """Write the e-mail of a document, which is given as its own JSON has it; `files` are its forms in `ATTACHED`.
+    """Write the e-mail of a document, which is given as its own JSON has it; `files` are its forms in `ATTACHED`,
+    of which one in a currency that has no e-invoices lacks the XML.
 
     Attachments of more than `bytes_max` bytes in all are left out, the e-invoice first, and the text says so.
     """
@@ -102,7 +105,7 @@ def message_id(number: str, address: str, round_: int, sender: str) -> str:
 
 def _that_fit(files: Mapping[str, bytes], bytes_max: int) -> list[str]:
     fitting, size = [], 0
-    for form in ATTACHED:
+    for form in (form for form in ATTACHED if form in files):
         if size + len(files[form]) <= bytes_max:
             fitting.append(form)
             size += len(files[form])
@@ -116,7 +119,8 @@ def _text(
     amount = format_currency(Decimal(document["totals"]["payable"]), document["currency"], locale=LOCALES[language])
     due = document["due"] and day(date.fromisoformat(document["due"]), language)
     kind = "credited" if document["document"] == "credit note" else "due" if due else "payable"
-    called = {form: f"{document['number']}.{form}, {words[form]}" for form in files}
+    alone = {} if "xml" in files else {"pdf": "pdf alone"}
+    called = {form: f"{document['number']}.{form}, {words[alone.get(form, form)]}" for form in files}
     lines = [
         words["greeting"],
         "",

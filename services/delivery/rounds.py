@@ -6,7 +6,7 @@ kept in the topic and in the outbox.
 
 import asyncio
 import uuid
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -28,6 +28,7 @@ from services.delivery.outbox import Channel, Delivery
 from services.delivery.outcome import Outcome, State
 from services.delivery.settings import Ways
 from services.delivery.smtp import Postman
+from services.documents.files import forms_in
 from services.postgres import Connection
 
 AT_ONCE = 100
@@ -70,18 +71,19 @@ class Rounds:
                 return 0
             await outbox.open_channels(connection, self._ways.channels)
             await self._documents.make(connection)
-            await self._queue(connection, newest.contract)
+            forms = forms_in(newest.contract.currency)
+            await self._queue(connection, newest.contract, forms)
             try:
-                return await self._send_due(connection)
+                return await self._send_due(connection, forms)
             finally:
                 if self._postman is not None:
                     await self._postman.leave()
 
-    async def _queue(self, connection: Connection, contract: Contract) -> None:
+    async def _queue(self, connection: Connection, contract: Contract, forms: Collection[str]) -> None:
         """Give each channel what it has not been given of what is made."""
         for each in await outbox.not_given(connection, self._ways.channels):
             try:
-                await self._documents.read(connection, each.month, each.institution, each.number)
+                await self._documents.read(connection, each.month, each.institution, each.number, forms)
             except MissingError:  # it lacks something, which is told where invoices are parked
                 continue
             if await outbox.give(connection, each, self._addresses(contract, each.institution, each.channel)):
@@ -94,20 +96,20 @@ class Rounds:
         buyer = contract.institutions[institution].buyer
         return list(dict.fromkeys(buyer.party.emails)) if buyer else []
 
-    async def _send_due(self, connection: Connection) -> int:
+    async def _send_due(self, connection: Connection, forms: Collection[str]) -> int:
         made = after = 0
         while batch := await outbox.due(connection, self._ways.channels, after, AT_ONCE):
             for each in batch:
-                await _to_its_end(self._attempt(connection, each))
+                await _to_its_end(self._attempt(connection, each, forms))
                 after = each.delivery
                 made += 1
         return made
 
-    async def _attempt(self, connection: Connection, delivery: Delivery) -> None:
+    async def _attempt(self, connection: Connection, delivery: Delivery, forms: Collection[str]) -> None:
         """Try to deliver, and keep how that ended."""
         attempt = uuid.uuid4()
         try:
-            texts = await self._documents.read(connection, delivery.month, delivery.institution, delivery.number)
+            texts = await self._documents.read(connection, delivery.month, delivery.institution, delivery.number, forms)
         except MissingError as error:
             tried = Tried(Outcome(State.LATER, str(error)))
         else:
@@ -136,7 +138,7 @@ class Rounds:
             nobody = "nobody to send it: set PLAFOND_MAIL_FROM, or give the contract's coordinator `emails`"
             return Tried(Outcome(State.LATER, nobody))
         written = mail(
-            document, {form: texts[form] for form in ATTACHED}, delivery.address, delivery.round,
+            document, {form: texts[form] for form in ATTACHED if form in texts}, delivery.address, delivery.round,
             sender=sender, bytes_max=self._ways.mail_bytes_max, now=datetime.now(UTC),
         )  # fmt: skip
         return await self._mail(delivery, attempt, written)
