@@ -16,7 +16,7 @@ from typing import Any
 from babel.numbers import format_currency
 
 from services.contract.parties import Language
-from services.documents.words import LOCALES, day, month
+from services.documents.words import LOCALES, day, month, of_month
 
 ATTACHED = {"pdf": ("application", "pdf"), "xml": ("application", "xml")}
 """What is attached, the first to be left out last: what a person reads, and what a program books."""
@@ -24,8 +24,8 @@ ATTACHED = {"pdf": ("application", "pdf"), "xml": ("application", "xml")}
 _ENGLISH = {
     "invoice": "Invoice", "credit note": "Credit note",
     "greeting": "Dear Sir or Madam,",
-    "invoice of": "please find the invoice {number} for {month} under the contract {contract}.",
-    "credit note of": "please find the credit note {number} for {month} under the contract {contract}.",
+    "invoice of": "please find the invoice {number} for {of_month} under the contract {contract}.",
+    "credit note of": "please find the credit note {number} for {of_month} under the contract {contract}.",
     "payable": "To be paid: {amount}", "due": "To be paid: {amount} by {due}", "credited": "Credited: {amount}",
     "attached": "Attached: {}", "elsewhere": "Too large for an e-mail, and to be fetched from us: {}",
     "pdf": "the document to read, with the e-invoice in it", "pdf alone": "the document to read",
@@ -35,8 +35,8 @@ _ENGLISH = {
 _FRENCH = {
     "invoice": "Facture", "credit note": "Note de crédit",
     "greeting": "Madame, Monsieur,",
-    "invoice of": "veuillez trouver la facture {number} de {month}, au titre du contrat {contract}.",
-    "credit note of": "veuillez trouver la note de crédit {number} de {month}, au titre du contrat {contract}.",
+    "invoice of": "veuillez trouver la facture {number} {of_month}, au titre du contrat {contract}.",
+    "credit note of": "veuillez trouver la note de crédit {number} {of_month}, au titre du contrat {contract}.",
     "payable": "À payer : {amount}", "due": "À payer : {amount}, au plus tard le {due}",
     "credited": "Crédité : {amount}",
     "attached": "Pièce jointe : {}", "elsewhere": "Trop volumineux pour un courriel, et à retirer chez nous : {}",
@@ -47,8 +47,8 @@ _FRENCH = {
 _GERMAN = {
     "invoice": "Rechnung", "credit note": "Gutschrift",
     "greeting": "Sehr geehrte Damen und Herren,",
-    "invoice of": "Sie erhalten die Rechnung {number} für {month} zum Vertrag {contract}.",
-    "credit note of": "Sie erhalten die Gutschrift {number} für {month} zum Vertrag {contract}.",
+    "invoice of": "Sie erhalten die Rechnung {number} für {of_month} zum Vertrag {contract}.",
+    "credit note of": "Sie erhalten die Gutschrift {number} für {of_month} zum Vertrag {contract}.",
     "payable": "Zu zahlen: {amount}", "due": "Zu zahlen: {amount} bis {due}", "credited": "Gutgeschrieben: {amount}",
     "attached": "Angehängt: {}", "elsewhere": "Zu groß für eine E-Mail und bei uns abzuholen: {}",
     "pdf": "das Dokument zum Lesen, mit der E-Rechnung darin", "pdf alone": "das Dokument zum Lesen",
@@ -120,12 +120,13 @@ def _text(
     due = document["due"] and day(date.fromisoformat(document["due"]), language)
     kind = "credited" if document["document"] == "credit note" else "due" if due else "payable"
     alone = {} if "xml" in files else {"pdf": "pdf alone"}
-    called = {form: f"{document['number']}.{form}, {words[alone.get(form, form)]}" for form in files}
+    number = document["number"]
+    called = {form: f"{number}.{form}, {words[alone.get(form, form)]}" for form in files}
     lines = [
         words["greeting"],
         "",
         words[f"{document['document']} of"].format(
-            number=document["number"], month=_month(document), contract=document["contract_name"]
+            number=number, of_month=of_month(document["month"], language), contract=document["contract_name"]
         ),
         "",
         words[kind].format(amount=amount, due=due),

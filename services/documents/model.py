@@ -14,9 +14,9 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.money import HUNDREDTH, ZERO, add, decimals, multiply, round_half_up, subtract, total
+from services.contract.money import HUNDREDTH, ONE, ZERO, add, decimals, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
-from services.documents.quote import Quote
+from services.documents.quote import TOLERANCE, Quote
 
 PRO_FORMA = "pro forma"
 """What a document is called that was not issued."""
@@ -109,6 +109,14 @@ class DocumentLine:
     net: Decimal
     accounting_cost: str
     set_off: Decimal = ZERO
+
+    @property
+    def rounding(self) -> Decimal:
+        """What its quantity at its price is rounded by to what is due; nothing where the rules pass that over."""
+        if self.quote.base != ONE:  # it is priced by its amount
+            return ZERO
+        rounding = subtract(self.net, multiply(self.quote.quantity, self.quote.price))
+        return round_half_up(rounding, E_INVOICE_DIGITS) if abs(rounding) > TOLERANCE else ZERO
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from services.documents.cii import cii
 from services.documents.factur_x import with_factur_x
 from services.documents.model import Document, DocumentKind, DocumentLine, Spent
 from services.documents.texts import exemption
+from services.documents.units import unit_name
 from services.documents.words import (
     WORDS,
     amount,
@@ -258,8 +259,8 @@ def _line(document: Document, line: DocumentLine) -> dict[str, str]:
         "note": " · ".join(_note(document, line)),
         "whose": _whose(document, line),
         "quantity": quantity(quoted.quantity, language),
-        "unit": "" if quoted.is_lump else line.unit,
-        "price": f"{price(quoted.price, language)}{per}",
+        "unit": "" if quoted.is_lump else unit_name(line.unit, language),
+        "price": f"{price(quoted.price, language, document.digits)}{per}",
         "amount": _amount(document, line.net),
     }
 

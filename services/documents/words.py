@@ -13,7 +13,9 @@ from services.contract.parties import Language
 from services.documents.model import DocumentKind
 
 LOCALES = {Language.ENGLISH: "en_GB", Language.FRENCH: "fr_FR", Language.GERMAN: "de_DE"}
-QUANTITY_DIGITS, PRICE_DIGITS = 3, 6
+QUANTITY_DIGITS = 3
+PRICE_DIGITS = {2: 6}
+"""How many decimals of a unit price are printed in a currency of so many; all of them in any other."""
 MILLION = 1_000_000
 
 _ENGLISH = {
@@ -95,9 +97,9 @@ def quantity(number: Decimal, language: Language) -> str:
     return _number(round_half_up(number, QUANTITY_DIGITS), language)
 
 
-def price(number: Decimal, language: Language) -> str:
-    """Write a unit price, rounded for people to read."""
-    return _number(round_half_up(number, PRICE_DIGITS), language)
+def price(number: Decimal, language: Language, digits: int) -> str:
+    """Write a unit price in a currency of so many decimals, rounded for people to read."""
+    return _number(round_half_up(number, PRICE_DIGITS.get(digits, decimals(number))), language)
 
 
 def decimal_sign(language: Language) -> str:
@@ -113,6 +115,14 @@ def day(value: date, language: Language) -> str:
 def month(value: str, language: Language) -> str:
     """Write a month in full."""
     return format_date(first_day(value), "MMMM y", locale=LOCALES[language])
+
+
+def of_month(value: str, language: Language) -> str:
+    """Write a month in full after what is of it; in French with the preposition: de mars, d'avril."""
+    name = month(value, language)
+    if language is not Language.FRENCH:
+        return name
+    return f"d'{name}" if name[0] in "ao" else f"de {name}"
 
 
 def month_short(value: str, language: Language) -> str:
