@@ -40,9 +40,9 @@ def export_command(
     """Write every invoice of a month, and what each supplier is expected to invoice.
 
     Into `OUT/<institution>/<number>` as .xml (UBL, EN 16931 and Peppol BIS), .pdf (with the e-invoice in it), .csv,
-    .xlsx, .json and FOCUS 1.2 and 1.4; into `OUT/suppliers/<award>.csv`; and FOCUS of the whole month. What was
-    exported before comes to the same bytes. An institution whose invoice lacks something is named with what it lacks,
-    the others go on, and the exit status is 1.
+    .xlsx, .json and FOCUS 1.2 and 1.4; into `OUT/suppliers/<award>.csv`; and FOCUS of the whole month. A currency of
+    more than two decimals has no e-invoice. What was exported before comes to the same bytes. An institution whose
+    invoice lacks something is named with what it lacks, the others go on, and the exit status is 1.
 
     Example: `plafond invoices export --month 2016-03 --out invoices`
     """

@@ -13,10 +13,8 @@ from email.policy import SMTP
 from hashlib import sha256
 from typing import Any
 
-from babel.numbers import format_currency
-
 from services.contract.parties import Language
-from services.documents.words import LOCALES, day, month, of_month
+from services.documents.words import day, money, month, of_month
 
 ATTACHED = {"pdf": ("application", "pdf"), "xml": ("application", "xml")}
 """What is attached, the first to be left out last: what a person reads, and what a program books."""
@@ -116,7 +114,7 @@ def _text(
     document: Mapping[str, Any], words: Mapping[str, str], attached: list[str], files: Mapping[str, bytes]
 ) -> str:
     language = Language(document["buyer"]["language"])
-    amount = format_currency(Decimal(document["totals"]["payable"]), document["currency"], locale=LOCALES[language])
+    amount = money(Decimal(document["totals"]["payable"]), document["currency"], language)
     due = document["due"] and day(date.fromisoformat(document["due"]), language)
     kind = "credited" if document["document"] == "credit note" else "due" if due else "payable"
     alone = {} if "xml" in files else {"pdf": "pdf alone"}

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
+from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_compact_decimal, format_decimal, format_percent, get_decimal_symbol
+from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent, get_decimal_symbol
 
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import decimals, round_half_up
 from services.contract.months import first_day, month_of
 from services.contract.parties import Language
@@ -85,6 +87,17 @@ def amount(number: Decimal, language: Language, digits: int) -> str:
     return format_decimal(number, f"{form};-{form}", locale=LOCALES[language])
 
 
+def money(number: Decimal, currency: str, language: Language) -> str:
+    """Write an amount with its currency's sign and all the decimals that the currency has by ISO 4217.
+
+    Babel by itself takes CLDR's: none for the Iraqi or the Serbian dinar, which would round what is to be paid.
+    """
+    digits, locale = CURRENCY_DIGITS[currency], LOCALES[language]
+    shown = f"0.{'0' * digits}" if digits else "0"
+    form = Locale.parse(locale).currency_formats["standard"].pattern.replace("0.00", shown)
+    return format_currency(number, currency, form, locale, currency_digits=False)
+
+
 def compact(number: Decimal, language: Language) -> str:
     """Write an amount in few characters, for a chart; whole below a million, which German has no short form for."""
     if abs(number) < MILLION:
@@ -108,8 +121,9 @@ def decimal_sign(language: Language) -> str:
 
 
 def day(value: date, language: Language) -> str:
-    """Write a date in full."""
-    return format_date(value, "long", locale=LOCALES[language])
+    """Write a date in full; the first of a month is an ordinal in French, of which CLDR knows nothing."""
+    written = format_date(value, "long", locale=LOCALES[language])
+    return f"1er{written[1:]}" if language is Language.FRENCH and value.day == 1 else written
 
 
 def month(value: str, language: Language) -> str:

@@ -17,7 +17,7 @@ from services.commands.contract_data import summary, without_e_invoices
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import total
-from services.contract.parties import Tax, TaxCategory
+from services.contract.parties import Language, Tax, TaxCategory
 from services.delivery.mail import mail
 from services.documents.data import as_csv, as_json
 from services.documents.files import FORMS, Names, Recorded, Result, Task, export_invoice, forms_in, lying_there
@@ -27,6 +27,7 @@ from services.documents.lacking import lacking
 from services.documents.model import Document
 from services.documents.pdf import as_pdf
 from services.documents.sheet import as_xlsx
+from services.documents.words import money
 from tests.conftest import SMALL
 from tests.core.test_ubl import taxed
 from tests.documents import issued, line, made, small
@@ -108,6 +109,17 @@ def test_an_email_has_the_pdf_alone_and_does_not_promise_an_e_invoice():
     text = written.message.decode()
     assert "e-invoice" not in text
     assert "331.139" in text
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "written"),
+    [
+        ("331.1", "KWD", "KWD331.100"), ("331.139", "IQD", "IQD331.139"),
+        ("-1149.3", "RSD", "-RSD1,149.30"), ("385", "JPY", "JP¥385"), ("1234.5", "EUR", "€1,234.50"),
+    ],
+)  # fmt: skip
+def test_an_email_rounds_no_amount(amount: str, currency: str, written: str):
+    assert money(D(amount), currency, Language.ENGLISH) == written
 
 
 def test_what_only_an_e_invoice_wants_is_not_lacking():

@@ -20,7 +20,7 @@ from services.contract.parties import Tax, TaxCategory
 from services.documents.files import FORMS, Names, Recorded, Result, Task, UnwritableError, export_invoice
 from services.documents.focus import COLUMNS, focus_1_2, unit
 from services.documents.focus_1_4 import COLUMNS as COLUMNS_1_4
-from services.documents.focus_1_4 import cost_and_usage, invoice_detail
+from services.documents.focus_1_4 import billing_period, cost_and_usage, invoice_detail
 from services.documents.make import Issued, document, origins
 from services.documents.model import Document, DocumentKind, Preceding
 from services.documents.month_files import MONTH_FILES, write_month
@@ -148,6 +148,12 @@ def test_what_can_be_paid_in_yen_is_what_the_rows_add_up_to(sign: int, tmp_path:
     ]
     (tmp_path / "focus.csv").write_bytes(text)
     assert against_1_2(tmp_path / "focus.csv") == []
+    folder = tmp_path / "focus-1.4"
+    folder.mkdir()
+    (folder / "cost-and-usage.csv").write_bytes(cost_and_usage(document))
+    (folder / "invoice-detail.csv").write_bytes(invoice_detail(document))
+    (folder / "billing-period.csv").write_bytes(billing_period(MARCH, document.zone, "Coordinating body", ISSUED))
+    assert against_1_4(folder) == []
 
 
 def test_a_share_says_what_all_members_are_charged_also_where_some_are_left_out():

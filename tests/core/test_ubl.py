@@ -192,7 +192,7 @@ def test_random_months_in_yen_pass_the_rules(official: Rules):
     ("language", "days", "due"),
     [
         (Language.ENGLISH, "(from 2016-01-01 to 2016-12-31)", "Payable by 2016-05-11"),
-        (Language.FRENCH, "(du 1 janvier 2016 au 31 décembre 2016)", "Payable au plus tard le 11 mai 2016"),
+        (Language.FRENCH, "(du 1er janvier 2016 au 31 décembre 2016)", "Payable au plus tard le 11 mai 2016"),
         (Language.GERMAN, "(vom 1. Januar 2016 bis 31. Dezember 2016)", "Zahlbar bis 11. Mai 2016"),
     ],
 )
