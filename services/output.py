@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.contract.money import plain, round_half_up
+from services.contract.money import plain
 
 WORDS = 10
 """The least width of a column of words."""
@@ -138,11 +138,6 @@ def fail(message: str, status: int = 1) -> NoReturn:
     """Say on standard error what is wrong and end with that exit status."""
     errors.print(f"plafond: {escape(message)}", style="red", highlight=False, soft_wrap=True)
     raise typer.Exit(status)
-
-
-def euros(amount: Decimal) -> str:
-    """Write an amount for people: two decimals, rounded half up, thousands apart, no minus on zero."""
-    return f"{round_half_up(amount, 2):z,.2f}"
 
 
 def counted(number: int, what: str) -> str:

@@ -10,6 +10,7 @@ from services.closing import providers, sql
 from services.closing.anomalies import PART_OF_ALL, TIMES, far_off
 from services.closing.model import Check, Item, Weight
 from services.closing.stages import grace_ends
+from services.contract.currencies import amount_text, money_text
 from services.contract.model import Contract
 from services.contract.money import ZERO, add
 from services.contract.months import first_day, month_of, next_month
@@ -59,7 +60,7 @@ async def of_statements(
     connection: Connection, contract: Contract, month: str, made: Sequence[Statement]
 ) -> list[Item]:
     """Ask what is to be asked of a month's statements."""
-    items = await _anomalies(connection, month, made)
+    items = await _anomalies(connection, contract.currency, month, made)
     return items + _documents(contract, month, [each.institution for each in made])
 
 
@@ -70,7 +71,7 @@ def _grace(contract: Contract, month: str, now: datetime) -> list[Item]:
     return [Item(Check.GRACE, month, "late usage may still come", f"a close from {over.date()} on")]
 
 
-async def _anomalies(connection: Connection, month: str, made: Sequence[Statement]) -> list[Item]:
+async def _anomalies(connection: Connection, currency: str, month: str, made: Sequence[Statement]) -> list[Item]:
     """Tell which institution's and which award's month is far from the one before."""
     before = month_of(first_day(month) - timedelta(days=1))
     invoiced = await connection.fetch(sql.INVOICED, before)
@@ -85,7 +86,7 @@ async def _anomalies(connection: Connection, month: str, made: Sequence[Statemen
         Item(
             Check.ANOMALY,
             f"{of} {far.code}",
-            f"{far.now:,.2f} after {far.before:,.2f} in {before}",
+            f"{amount_text(far.now, currency)} after {money_text(far.before, currency)} in {before}",
             f"at most {TIMES} times the other, or a difference below {PART_OF_ALL:.0%} of all",
         )
         for of in ("institution", "award")

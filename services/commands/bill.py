@@ -14,13 +14,14 @@ import typer
 from services.commands.contract_file import contract_in
 from services.commands.month_range import months_given, refuse_outside
 from services.commands.rates_missing import warn_of_rates
+from services.contract.currencies import amount_text, money_text
 from services.contract.model import Contract
 from services.contract.money import plain, total
 from services.offline.bill import Bill, bill, read_usage
 from services.offline.readers import read_mapping, workplace
 from services.offline.source import Format, UsageFileError
 from services.offline.write import summary, write
-from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, errors, fail, print_json, show
 from services.reasons import TEXTS, Reason
 
 _CAME_IN = [Column("what", "what"), Column("events", "events", right=True)]
@@ -130,21 +131,22 @@ def _show(contract: Contract, made: Bill) -> None:
         ]
         show(reasons, _REASONS, title="\nRejected")
     totals = [
-        {"month": month, "institution": each.institution, "lines": len(each.lines), "total": euros(each.total)}
+        {"month": month, "institution": each.institution, "lines": len(each.lines),
+         "total": amount_text(each.total, contract.currency)}
         for month, statements in made.statements.items()
         for each in statements
-    ]
+    ]  # fmt: skip
     show(totals, _TOTALS, title=f"\nStatements, {contract.currency}")
     whole = total(each.total for statements in made.statements.values() for each in statements)
     heads = counted(len(totals), "statement")
-    console.print(f"{heads}, {euros(whole)} {contract.currency}", style="bold", highlight=False)
+    console.print(f"{heads}, {money_text(whole, contract.currency)}", style="bold", highlight=False)
     ceilings = [
         {
             "level": each.key.level.value,
             "code": each.key.code,
-            "ceiling": None if each.ceiling is None else euros(each.ceiling),
-            "spent": euros(each.spent),
-            "left": None if each.left is None else euros(each.left),
+            "ceiling": None if each.ceiling is None else amount_text(each.ceiling, contract.currency),
+            "spent": amount_text(each.spent, contract.currency),
+            "left": None if each.left is None else amount_text(each.left, contract.currency),
             "per_cent": each.per_cent,
         }
         for each in made.standings

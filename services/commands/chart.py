@@ -11,7 +11,8 @@ from pathlib import Path
 from textwrap import shorten
 from types import MappingProxyType
 
-from services.output import euros, fail
+from services.contract.currencies import amount_text
+from services.output import fail
 
 NOTE_LENGTH_MAX = 120
 """Characters that fit into the chart; the rows in the other file have it all."""
@@ -23,6 +24,7 @@ def bars(
     title: str,
     names: tuple[str, str],
     rows: Sequence[tuple[str, Decimal, Decimal]],
+    currency: str,
     notes: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the chart; `names` says what the first and the second amount of each row are, `notes` go by row."""
@@ -42,7 +44,8 @@ def bars(
         parts.append(f'<text x="{LEFT - 8}" y="{top + 18}" text-anchor="end" fill="#1b1f24">{escape(name)}</text>')
         for index, amount in enumerate(amounts):
             long = float(max(amount, Decimal(0)) / most) * WIDE
-            parts += _bar(top + 2 + BAR * index, long, index, euros(amount), hollow=index == 1 and name in notes)
+            hollow = index == 1 and name in notes
+            parts += _bar(top + 2 + BAR * index, long, index, amount_text(amount, currency), hollow=hollow)
         top += ROW
         if name in notes:
             parts.append(f'<text x="{LEFT}" y="{top + 4}" font-size="10" fill="#b42318">{escape(notes[name])}</text>')

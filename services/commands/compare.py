@@ -11,12 +11,13 @@ from services.commands import chart
 from services.commands.month_range import months_given, refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
+from services.contract.currencies import amount_text, money_text
 from services.contract.model import Contract
 from services.contract.money import plain, subtract
 from services.contract_store import newest
 from services.invoicing.compare import Comparison, Offer, compare
 from services.invoicing.dues import Due
-from services.output import Column, JsonOption, console, euros, fail, print_json, show, text
+from services.output import Column, JsonOption, console, fail, print_json, show, text
 from services.postgres import Connection
 
 _MONEY = ("usage", "promised", "amount", "difference")
@@ -116,13 +117,13 @@ def _show(made: Comparison, title: str, contract: Contract) -> None:
     rows = [{"award": _AS_USED, **data["as_used"], "difference": None}, *data["offers"]]
     lacks = {each.award: _lacks(each, contract) for each in made.offers}
     shown = [
-        row | {name: None if row[name] is None else euros(row[name]) for name in _MONEY}
+        row | {name: None if row[name] is None else amount_text(row[name], contract.currency) for name in _MONEY}
         | {"complete": _YES_NO.get(row.get("complete")), "lacks": lacks.get(row["award"])}
         for row in rows
     ]  # fmt: skip
     show(shown, _COLUMNS, title=title)
     console.print(_verdict(made, contract.currency), style="bold", markup=False, highlight=False, soft_wrap=True)
-    besides = list(_besides(rows))
+    besides = list(_besides(rows, contract.currency))
     if besides:
         show(besides, _BESIDES, title="\nPromised besides; what is due with a later month is not in the sums above")
 
@@ -134,7 +135,7 @@ def _verdict(made: Comparison, currency: str) -> str:
     amounts = {each.award: each.due.amount for each in made.offers}
     cheapest = made.cheapest
     said = (
-        f"Cheapest complete offer: {' and '.join(cheapest)}, {euros(amounts[cheapest[0]])} {currency}."
+        f"Cheapest complete offer: {' and '.join(cheapest)}, {money_text(amounts[cheapest[0]], currency)}."
         if cheapest
         else "No offer is complete, so none is the cheapest."
     )
@@ -154,10 +155,10 @@ def _missing(offer: Offer, contract: Contract) -> str:
     )
 
 
-def _besides(rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+def _besides(rows: Iterable[dict[str, Any]], currency: str) -> Iterable[dict[str, Any]]:
     for row in rows:
         for each in row["besides"]:
-            yield each | {"under": row["award"], "amount": euros(each["amount"])}
+            yield each | {"under": row["award"], "amount": amount_text(each["amount"], currency)}
 
 
 def _write(out: Path, title: str, made: Comparison, contract: Contract) -> None:
@@ -179,4 +180,4 @@ def _write(out: Path, title: str, made: Comparison, contract: Contract) -> None:
         if not each.complete
     }
     names = (_AS_USED, "under this award" + (" (dashed: an incomplete offer)" if notes else ""))
-    chart.write(out, "comparison", head, rows, chart.bars(title, names, drawn, notes))
+    chart.write(out, "comparison", head, rows, chart.bars(title, names, drawn, contract.currency, notes))

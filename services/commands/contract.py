@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 
 from services import contract_store
-from services.commands.contract_data import as_data, print_contract, summary
+from services.commands.contract_data import as_data, print_contract, summary, without_e_invoices
 from services.commands.dry_run import try_out
 from services.commands.rates import rates_command
 from services.commands.servers import DatabaseOption, on_database
@@ -219,5 +219,7 @@ def _print_summary(contract: Contract) -> None:
         if name in {"counts", "ceilings"}:
             show([{"what": key, "value": each} for key, each in value.items()],
                  [Column("what", name), Column("value", "", right=True)], title="")  # fmt: skip
-        else:
+        elif name != "e_invoices":
             console.print(f"{name}: {value}", highlight=False)
+    if said := without_e_invoices(contract):
+        console.print(f"note: {said}", style="yellow", highlight=False, soft_wrap=True)

@@ -5,10 +5,12 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
+from services.contract.currencies import amount_text, money_text
 from services.contract.model import AllocationKey, Contract, Tariff
 from services.contract.money import plain
 from services.contract.tariff.per_unit import PerUnit
-from services.output import Column, console, euros, show
+from services.documents.model import E_INVOICE_DIGITS, has_e_invoices
+from services.output import Column, console, show
 
 
 def summary(contract: Contract) -> dict[str, Any]:
@@ -17,6 +19,7 @@ def summary(contract: Contract) -> dict[str, Any]:
         "code": contract.code,
         "name": contract.name,
         "currency": contract.currency,
+        "e_invoices": has_e_invoices(contract.currency),
         "starts": contract.starts,
         "ends": contract.ends - timedelta(days=1),
         "counts": {
@@ -38,6 +41,16 @@ def summary(contract: Contract) -> dict[str, Any]:
             **{f"award {code}": each.ceiling for code, each in contract.awards.items() if each.ceiling is not None},
         },
     }
+
+
+def without_e_invoices(contract: Contract) -> str:
+    """Say of a contract whose currency has no e-invoices what there is instead; empty of any other."""
+    if has_e_invoices(contract.currency):
+        return ""
+    return (
+        f"no e-invoices: amounts in {contract.currency} have {contract.currency_digits} decimals, EN 16931 allows "
+        f"{E_INVOICE_DIGITS}; documents are made as PDF, CSV, XLSX, JSON and FOCUS"
+    )
 
 
 def as_data(contract: Contract) -> dict[str, Any]:
@@ -105,7 +118,7 @@ def print_contract(contract: Contract, version: int | None) -> None:
     applied = f", version {version}" if version else ""
     console.print(f"{contract.name} ({contract.code}{applied})", style="bold", highlight=False, markup=False)
     console.print(
-        f"ceiling {euros(contract.ceiling)} {contract.currency}; alerts at "
+        f"ceiling {money_text(contract.ceiling, contract.currency)}; alerts at "
         f"{', '.join(f'{each} %' for each in contract.thresholds) or 'no threshold'}; months in {contract.zone.key}, "
         f"{'closed by itself' if contract.closes_itself else 'to be closed'} {contract.grace_days} days after their end"
         + ("" if contract.late_days is None else f", late usage taken for {contract.late_days} days"),
@@ -154,7 +167,8 @@ def _print_lots(contract: Contract) -> None:
     rows = []
     for lot in contract.lots.values():
         awards = [each for each in contract.awards.values() if each.lot == lot.code]
-        rows.append({"lot": lot.code, "name": lot.name, "ceiling": euros(lot.ceiling), "awards": len(awards)})
+        ceiling = amount_text(lot.ceiling, contract.currency)
+        rows.append({"lot": lot.code, "name": lot.name, "ceiling": ceiling, "awards": len(awards)})
     show(
         rows,
         [Column("lot", "lot"), Column("name", "name"), Column("ceiling", "ceiling", right=True),
@@ -166,7 +180,7 @@ def _print_lots(contract: Contract) -> None:
             {
                 "award": each.code, "supplier": contract.suppliers[each.supplier].name,
                 "providers": ", ".join(each.providers),
-                "ceiling": euros(each.ceiling) if each.ceiling is not None else "the lot's",
+                "ceiling": amount_text(each.ceiling, contract.currency) if each.ceiling is not None else "the lot's",
             }
             for each in contract.awards.values()
         ],
@@ -217,7 +231,7 @@ def _print_customers(contract: Contract) -> None:
         [
             {
                 "code": each.code, "name": each.name, "departments": len(each.departments) or None,
-                "budget": None if each.budget is None else euros(each.budget),
+                "budget": None if each.budget is None else amount_text(each.budget, contract.currency),
             }
             for each in contract.institutions.values()
         ],

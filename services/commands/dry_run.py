@@ -8,6 +8,7 @@ import typer
 from services import contract_store
 from services.commands.servers import on_database
 from services.commands.unpriced import say_unpriced, unpriced_data
+from services.contract.currencies import amount_text
 from services.contract.load import load
 from services.contract.model import Contract
 from services.contract.money import subtract
@@ -15,7 +16,7 @@ from services.contract.problems import Problem
 from services.contract_store import ContractError
 from services.invoicing.moves import Move, moves, priced_otherwise
 from services.invoicing.used import Unpriced
-from services.output import Column, console, euros, print_json, show
+from services.output import Column, console, print_json, show
 from services.postgres import Connection
 
 _MOVES = [
@@ -76,7 +77,7 @@ def _show(rows: list[dict[str, Any]], title: str, nothing: str) -> None:
         console.print(nothing, markup=False, highlight=False)
         return
     money = ("now", "then", "difference")
-    show([row | {name: euros(row[name]) for name in money} for row in rows], _MOVES, title=title)
+    show([row | {name: amount_text(row[name], row["currency"]) for name in money} for row in rows], _MOVES, title=title)
     console.print("now and then are all that is owed for the month's use, invoiced or not", highlight=False)
     if any(row["is_closed"] for row in rows):
         console.print("what a closed month differs by goes on the next invoice", highlight=False)

@@ -18,11 +18,12 @@ from services.commands.invoice_disputes import (
     show_disputes,
 )
 from services.commands.servers import DatabaseOption
+from services.contract.currencies import amount_text, money_text
 from services.contract.money import round_half_up
 from services.invoicing.credit import Asked, credit, reissue
 from services.invoicing.credits import BorneBy
 from services.invoicing.disputes import Dispute
-from services.output import Column, JsonOption, console, counted, euros, print_json, show, text
+from services.output import Column, JsonOption, console, counted, print_json, show, text
 from services.postgres import Connection
 
 QUANTITY_DIGITS_SHOWN = 3
@@ -161,12 +162,12 @@ def _show(found: Mapping[str, Any]) -> None:
             "whose": ", ".join(filter(None, (row["department"], row["pool"] and f"pool {row['pool']}"))),
             "used": row["usage_month"] if row["usage_month"] != found["month"] else "",
             "quantity": f"{round_half_up(Decimal(row['quantity']), QUANTITY_DIGITS_SHOWN):z,f}",
-            "amount": euros(Decimal(row["amount"])),
+            "amount": amount_text(Decimal(row["amount"]), found["currency"]),
         }
         for row in found["lines"]
     ]
     show(rows, [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)], title=title)
-    console.print(f"total {euros(Decimal(found['total']))} {found['currency']}", style="bold", highlight=False)
+    console.print(f"total {money_text(Decimal(found['total']), found['currency'])}", style="bold", highlight=False)
     for name, value in _facts(found):
         console.print(f"  {name:<12} {value}", markup=False, highlight=False, soft_wrap=True)
     for key, heading in (("credit_notes", "\nCredited"), ("reissues", "\nIssued anew")):
@@ -196,4 +197,5 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _shortly(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {**row, "total": euros(Decimal(row["total"])), "issued_at": text(row["issued_at"])[:16]}
+    total = amount_text(Decimal(row["total"]), row["currency"])
+    return {**row, "total": total, "issued_at": text(row["issued_at"])[:16]}

@@ -8,13 +8,14 @@ import typer
 
 from services.commands.month import refuse_no_month
 from services.commands.servers import DatabaseOption, on_contract, on_database
+from services.contract.currencies import amount_text, money_text
 from services.contract.money import total
 from services.contract_store import StoredContract
 from services.documents.closed_month import ExportError
 from services.documents.export import Exported, export_month
 from services.documents.files import UnwritableError
 from services.documents.pro_forma import export_pro_forma
-from services.output import Column, JsonOption, console, counted, errors, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, errors, fail, print_json, show
 from services.postgres import Connection
 
 app = typer.Typer(help="Write the documents of a month.", no_args_is_help=True, rich_markup_mode="markdown")
@@ -39,9 +40,9 @@ def export_command(
     """Write every invoice of a month, and what each supplier is expected to invoice.
 
     Into `OUT/<institution>/<number>` as .xml (UBL, EN 16931 and Peppol BIS), .pdf (with the e-invoice in it), .csv,
-    .xlsx, .json and FOCUS 1.2 and 1.4; into `OUT/suppliers/<award>.csv`; and FOCUS of the whole month. What was
-    exported before comes to the same bytes. An institution whose invoice lacks something is named with what it lacks,
-    the others go on, and the exit status is 1.
+    .xlsx, .json and FOCUS 1.2 and 1.4; into `OUT/suppliers/<award>.csv`; and FOCUS of the whole month. A currency of
+    more than two decimals has no e-invoice. What was exported before comes to the same bytes. An institution whose
+    invoice lacks something is named with what it lacks, the others go on, and the exit status is 1.
 
     Example: `plafond invoices export --month 2016-03 --out invoices`
     """
@@ -139,7 +140,7 @@ def _show(exported: Exported, month: str, out: Path) -> None:
             "institution": result.institution,
             "name": contract.institutions[result.institution].name,
             "lines": len(invoice.statement.lines),
-            "total": euros(invoice.statement.total),
+            "total": amount_text(invoice.statement.total, contract.currency),
             "state": "left out" if result.problems else "",
         }
         for invoice, result in zip(exported.invoices, exported.results, strict=True)
@@ -147,7 +148,8 @@ def _show(exported: Exported, month: str, out: Path) -> None:
     show(rows, COLUMNS, title=f"Documents of {month}")
     whole = total(each.statement.total for each in exported.invoices)
     institutions = len({row["institution"] for row in rows})
-    console.print(f"{counted(institutions, 'institution')}, {euros(whole)} {contract.currency} without VAT",
+    heads = counted(institutions, "institution")
+    console.print(f"{heads}, {money_text(whole, contract.currency)} without VAT",
                   style="bold", highlight=False)  # fmt: skip
     console.print(f"wrote {counted(exported.files, 'file')} to {out}", highlight=False, soft_wrap=True)
     show_left_out(exported)

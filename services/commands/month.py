@@ -12,6 +12,7 @@ from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_contract, on_database
 from services.commands.since_closed import show_since
 from services.contract.charges import ProvisionalRate
+from services.contract.currencies import amount_text, money_text
 from services.contract.model import Contract
 from services.contract.money import plain, round_half_up, subtract, total
 from services.contract.months import first_day
@@ -23,7 +24,7 @@ from services.invoicing.issued import IssuedDocument, issued_since
 from services.invoicing.provisional import provisional
 from services.invoicing.read import ceilings_of, statements_of
 from services.invoicing.statement import Line
-from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, show
 from services.postgres import Connection
 
 QUANTITY_DIGITS_SHOWN = 3
@@ -89,7 +90,7 @@ def statement_command(
     else:
         _show_lines(contract, invoices, month, as_json=as_json)
     if out is None and not as_json:
-        show_since(since, institution)
+        show_since(contract, since, institution)
 
 
 def ceilings_command(database_url: DatabaseOption, as_json: JsonOption = False) -> None:
@@ -125,12 +126,17 @@ def alerts_command(database_url: DatabaseOption, as_json: JsonOption = False) ->
     ]  # fmt: skip
     rows = on_database(database_url, work)
     if not as_json:
-        rows = [{**row, "spent": euros(row["spent"]), "ceiling": euros(row["ceiling"])} for row in rows]
+        money = ("spent", "ceiling")
+        rows = [row | {name: amount_text(row[name], row["currency"]) for name in money} for row in rows]
     show(rows, columns, title="Alerts", as_json=as_json)
 
 
 def totals_data(contract: Contract, invoices: list[Invoice], *, as_json: bool = True) -> list[dict[str, Any]]:
     """Return each institution's total, for machines or for people."""
+
+    def written(amount: Decimal) -> str:
+        return due(contract, amount) if as_json else amount_text(amount, contract.currency)
+
     return [
         {
             "number": each.number,
@@ -138,7 +144,7 @@ def totals_data(contract: Contract, invoices: list[Invoice], *, as_json: bool = 
             "institution": each.statement.institution,
             "name": contract.institutions[each.statement.institution].name,
             "lines": len(each.statement.lines),
-            "total": due(contract, each.statement.total) if as_json else euros(each.statement.total),
+            "total": written(each.statement.total),
             "exact_total": plain(each.statement.exact),
             "currency": contract.currency,
         }
@@ -154,7 +160,7 @@ def show_totals(contract: Contract, invoices: list[Invoice], *, title: str, as_j
     if not as_json:
         whole = sum((each.statement.total for each in invoices), Decimal(0))
         heads = counted(len(invoices), "institution")
-        console.print(f"{heads}, {euros(whole)} {contract.currency}", style="bold", highlight=False)
+        console.print(f"{heads}, {money_text(whole, contract.currency)}", style="bold", highlight=False)
         show_rounding(contract, invoices)
 
 
@@ -180,9 +186,9 @@ def show_ceilings(contract: Contract, found: list[Standing], *, as_json: bool) -
         {
             "level": each.key.level,
             "code": each.key.code,
-            "ceiling": "" if each.ceiling is None else euros(each.ceiling),
-            "spent": euros(each.spent),
-            "left": "" if each.left is None else euros(each.left),
+            "ceiling": "" if each.ceiling is None else amount_text(each.ceiling, contract.currency),
+            "spent": amount_text(each.spent, contract.currency),
+            "left": "" if each.left is None else amount_text(each.left, contract.currency),
             "per_cent": "" if each.per_cent is None else f"{each.per_cent:.2f}",
         }
         for each in found
@@ -206,13 +212,13 @@ def _show_lines(contract: Contract, invoices: list[Invoice], month: str, *, as_j
                 "used": line.key.month if line.key.month != month else "",
                 "quantity": f"{round_half_up(line.quantity, QUANTITY_DIGITS_SHOWN):z,f}",
                 "in_currency": _in_currency(line),
-                "amount": euros(line.amount),
+                "amount": amount_text(line.amount, contract.currency),
             }
             for number, line in enumerate(each.statement.lines, start=1)
         ]
         filled = [column for column in LINE_COLUMNS if any(row[column.key] for row in rows)]
         show(rows, filled, title=f"{_title(each)} {month} {name}")
-        console.print(f"total {euros(each.statement.total)} {contract.currency}", style="bold", highlight=False)
+        console.print(f"total {money_text(each.statement.total, contract.currency)}", style="bold", highlight=False)
         show_rounding(contract, [each])
 
 
@@ -230,7 +236,7 @@ def _in_currency(line: Line) -> str:
         return ""
     made = line.conversion
     of = f" of {made.rate_month}" if made.rate_month else ""
-    return f"{euros(made.amount)} {made.currency} at {plain(made.rate)}{of}"
+    return f"{money_text(made.amount, made.currency)} at {plain(made.rate)}{of}"
 
 
 def _write_or_fail(contract: Contract, invoices: list[Invoice], out: Path) -> None:

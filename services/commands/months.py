@@ -9,11 +9,12 @@ from services.closing.model import Weight, is_clean
 from services.closing.months import Month, months
 from services.closing.stages import Stage
 from services.commands.servers import DatabaseOption, on_contract
+from services.contract.currencies import amount_text
 from services.contract.model import Contract
 from services.contract_store import StoredContract
 from services.documents.parked import Parked, parked
 from services.invoicing.documents import due
-from services.output import Column, JsonOption, console, counted, euros, print_json, show
+from services.output import Column, JsonOption, console, counted, print_json, show
 from services.postgres import Connection
 
 _COLUMNS = [
@@ -60,7 +61,7 @@ def _row(contract: Contract, month: Month) -> dict[str, Any]:
         "state": at.stage.value,
         "since": at.since.astimezone(zone).date().isoformat() if at.since else "",
         "grace_ends": at.grace_ends.astimezone(zone).date().isoformat(),
-        "due": euros(month.due),
+        "due": amount_text(month.due, contract.currency),
         "close": _close(month),
     }
 

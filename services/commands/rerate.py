@@ -11,10 +11,11 @@ import typer
 
 from services.commands.month_range import months_given
 from services.commands.servers import DatabaseOption, KafkaOption, run
-from services.contract.money import plain, subtract, total
+from services.contract.currencies import CURRENCY_DIGITS, amount_text
+from services.contract.money import ZERO, plain, subtract, total
 from services.contract_store import ContractError
 from services.kafka import Sender
-from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, show
 from services.postgres import Connection, check_schema, connect
 from services.rerating.plan import Plan
 from services.rerating.store import look, post, waiting
@@ -107,9 +108,10 @@ async def _send(connection: Connection, kafka: str) -> list[str]:
 
 
 def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
+    currency = made.contract.currency
     rows = [
-        {**each._asdict(), "now": euros(each.now), "then": euros(each.then),
-         "difference": euros(subtract(each.then, each.now))}
+        {**each._asdict(), "now": amount_text(each.now, currency), "then": amount_text(each.then, currency),
+         "difference": amount_text(subtract(each.then, each.now), currency)}
         for each in made.changes
     ]  # fmt: skip
     if not made.awards:
@@ -118,12 +120,15 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
         other_months = any(each.month != made.month for each in made.changes)
         show(rows, [_MONTH, *_COLUMNS] if other_months else _COLUMNS, title=f"{made.month} priced again")
         if any(not row["difference"].strip("0.") for row in rows):
-            console.print("0.00 is less than half a cent", style="dim", highlight=False)
+            less = plain(Decimal("0.5").scaleb(-CURRENCY_DIGITS[currency]))
+            console.print(f"{amount_text(ZERO, currency)} is less than {less} {currency}", style="dim", highlight=False)
     difference = total(subtract(each.then, each.now) for each in made.changes)
     if not made.awards and not posted_on:
         return
     if not do_post:
-        console.print(f"\nin all {euros(difference)}; nothing is posted without --post", highlight=False)
+        console.print(
+            f"\nin all {amount_text(difference, currency)}; nothing is posted without --post", highlight=False
+        )
         return
     for said in done(made, posted_on, difference):
         console.print(said, style="green", highlight=False)
@@ -131,15 +136,15 @@ def _show(made: Plan, posted_on: list[str], *, do_post: bool) -> None:
 
 def done(made: Plan, posted_on: list[str], difference: Decimal) -> Iterator[str]:
     """Yield what was posted and entered, in words, also where it comes to nothing in all."""
-    charged = total(each.share.amount for each in made.moved)
+    currency, charged = made.contract.currency, total(each.share.amount for each in made.moved)
     if made.moved:
         where = f", on the invoices of {', '.join(posted_on)}" if posted_on else ""
-        yield f"posted: {counted(len(made.moved), 'charge')}, {euros(charged)} in all{where}"
+        yield f"posted: {counted(len(made.moved), 'charge')}, {amount_text(charged, currency)} in all{where}"
     elif posted_on:
         yield f"posted: what was entered before, on the invoices of {', '.join(posted_on)}"
     rest = subtract(difference, charged)
     if made.awards and (rest or not made.moved):
-        yield f"entered: {euros(rest)} in all, due with the next close"
+        yield f"entered: {amount_text(rest, currency)} in all, due with the next close"
 
 
 def _as_data(made: Plan, posted_on: list[str]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from services.commands.month_range import months_given, refuse_outside
 from services.commands.rates_missing import warn_of_rates
 from services.commands.servers import DatabaseOption, on_database
 from services.commands.unpriced import left_out, say_unpriced, unpriced_data
+from services.contract.currencies import amount_text
 from services.contract.model import Contract
 from services.contract.money import ZERO, plain, quotient, subtract, total
 from services.contract_store import newest
 from services.invoicing.simulate import Simulation, simulate
-from services.output import Column, JsonOption, console, counted, euros, fail, print_json, show
+from services.output import Column, JsonOption, console, counted, fail, print_json, show
 from services.postgres import Connection
 
 _COLUMNS = [
@@ -76,7 +77,7 @@ def _show(contract: Contract, made: Simulation, when: str) -> None:
     rows = [_row(*each) for each in made.by_institution()]
     shown = [
         row
-        | {name: euros(row[name]) for name in ("now", "then", "difference")}
+        | {name: amount_text(row[name], contract.currency) for name in ("now", "then", "difference")}
         | {"left_out": left_out(made.unpriced, row["institution"])}
         for row in rows
     ]
@@ -84,9 +85,9 @@ def _show(contract: Contract, made: Simulation, when: str) -> None:
     show(shown, columns, title=f"Usage of {when}, {contract.currency}")
     whole = _row("all", total(row["now"] for row in rows), total(row["then"] for row in rows))
     heads = counted(len(rows), "institution")
+    now, then, difference = (amount_text(whole[name], contract.currency) for name in ("now", "then", "difference"))
     console.print(
-        f"{heads}: {euros(whole['now'])} now, {euros(whole['then'])} then, {euros(whole['difference'])} "
-        f"{contract.currency} ({whole['per_cent'] or 'no'} %)",
+        f"{heads}: {now} now, {then} then, {difference} {contract.currency} ({whole['per_cent'] or 'no'} %)",
         style="bold", highlight=False, soft_wrap=True,
     )  # fmt: skip
 
@@ -124,5 +125,5 @@ def _write(out: Path, contract: Contract, made: Simulation, when: str) -> None:
         for institution, *_ in made.by_institution()
         if (lacking := left_out(made.unpriced, institution))
     }
-    drawn = chart.bars(f"What past usage would cost: {when}", names, made.by_institution(), notes)
+    drawn = chart.bars(f"What past usage would cost: {when}", names, made.by_institution(), contract.currency, notes)
     chart.write(out, "simulation", head, rows, drawn)

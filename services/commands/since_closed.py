@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from services.contract.currencies import amount_text
+from services.contract.model import Contract
 from services.invoicing.issued import IssuedDocument
-from services.output import Column, euros, show
+from services.output import Column, show
 
 _COLUMNS = [
     Column("number", "number", whole=True), Column("document", "document", whole=True),
@@ -12,7 +14,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def show_since(since: Sequence[IssuedDocument], institution: str | None) -> None:
+def show_since(contract: Contract, since: Sequence[IssuedDocument], institution: str | None) -> None:
     """Print what was issued about the month of all institutions or one; nothing where that is nothing."""
     rows = [
         {
@@ -21,7 +23,7 @@ def show_since(since: Sequence[IssuedDocument], institution: str | None) -> None
             "institution": each.institution,
             "of": each.corrects or each.anew,
             "lines": len(each.lines),
-            "total": euros(each.statement.total),
+            "total": amount_text(each.statement.total, contract.currency),
             "reason": each.reason,
         }
         for each in since

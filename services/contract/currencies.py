@@ -4,6 +4,10 @@ The codes and digits are ISO 4217's, list one, as of 1 January 2026, without met
 stand the withdrawn ones for which the European Central Bank published rates since 2000.
 """
 
+from decimal import Decimal
+
+from services.contract.money import round_half_up
+
 _TWO = """
 AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF CHW CNY COP COU
 CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES
@@ -23,3 +27,14 @@ CURRENCY_DIGITS = {
     for code in codes.split()
 }
 """Minor-unit digits by currency."""
+
+
+def amount_text(amount: Decimal, currency: str) -> str:
+    """Write an amount for people: its currency's decimals, rounded half up, thousands apart, no minus on zero."""
+    digits = CURRENCY_DIGITS[currency]
+    return f"{round_half_up(amount, digits):z,.{digits}f}"
+
+
+def money_text(amount: Decimal, currency: str) -> str:
+    """Write an amount for people, with its currency."""
+    return f"{amount_text(amount, currency)} {currency}"

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from services.contract.check import check
 from services.contract.commitments import read_minimums, read_prepaid
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.model import (
     AllocationKey,
     Award,
@@ -31,7 +32,7 @@ from services.contract.model import (
 from services.contract.money import PRICE_DIGITS
 from services.contract.problems import Problem, one_of, show
 from services.contract.read_parties import REFERENCE_LENGTH, read_buyer, read_coordinator, read_party
-from services.contract.reading import COUNTRY_PATTERN, MONEY_MAX, Section
+from services.contract.reading import COUNTRY_PATTERN, MONEY_DIGITS_MIN, MONEY_MAX, Section
 from services.contract.tariff.tariffs import read_tariffs
 
 T = TypeVar("T")
@@ -76,6 +77,8 @@ def _parse(text: str) -> dict[str, Any] | Problem:
 def _read(document: Section) -> Contract:
     """Read every part, in the order in which later parts refer to earlier ones."""
     head = document.child("contract") or _nothing()
+    currency = head.currency("currency") or "EUR"
+    document.money_digits = head.money_digits = max(MONEY_DIGITS_MIN, CURRENCY_DIGITS[currency])
     countries = _countries(document.child("residency") or _nothing())
     items = _rows(document, "items", lambda each, code: Item(code, _name(each), each.text("unit", at_most=32) or ""))
     lots = _rows(document, "lots", lambda each, code: Lot(code, _name(each), each.money("ceiling") or Decimal(0)))
@@ -93,7 +96,6 @@ def _read(document: Section) -> Contract:
     known = [code for code, award in awards.items() if award.lot and award.supplier]
     members = {f"{each.code}/{code}" for each in institutions.values() for code in each.departments}
     members |= set(institutions)
-    currency = head.currency("currency") or "EUR"
     phases = _phases(document)
     life = [phases[0].starts, phases[-1].ends] if phases else []
     code = head.code("code") or ""

@@ -34,6 +34,8 @@ CODE_FORM = "1 to 64 letters, digits, '.', '_' or '-', beginning and ending with
 COUNTRY_PATTERN = re.compile(r"[A-Z]{2}\Z")
 ENTRIES_MAX = 10_000
 MONEY_MAX = Decimal(10) ** 15
+MONEY_DIGITS_MIN = 2
+"""So many decimals an amount of money may have in every currency, also in one that is paid in whole units."""
 YEAR_MIN, YEAR_MAX = 2000, 2199
 _NUMBER = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 _MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
@@ -46,7 +48,8 @@ __all__ = ["CODE_FORM", "CODE_PATTERN", "Problem", "Section"]
 class Section:
     """A table being read; `problems` is shared by all sections of one file.
 
-    Its prices are list prices, of which `percent` per cent are due, times the `index`.
+    Its prices are list prices, of which `percent` per cent are due, times the `index`; its amounts of money have at
+    most `money_digits` decimals.
     """
 
     table: Mapping[str, Any]
@@ -54,6 +57,7 @@ class Section:
     problems: list[Problem]
     percent: Decimal = HUNDRED
     index: Decimal = ONE
+    money_digits: int = MONEY_DIGITS_MIN
     _seen: set[str] = field(default_factory=set)
 
     def problem(self, key: str, found: str, wanted: str) -> None:
@@ -177,8 +181,9 @@ class Section:
         return number
 
     def money(self, key: str, *, required: bool = True) -> Decimal | None:
-        """Return an amount above zero with at most 2 decimals: a ceiling or a budget."""
-        return self.number(key, 2, Decimal("0.01"), MONEY_MAX, required=required)
+        """Return an amount above zero with no more decimals than money has: a ceiling or a budget."""
+        least = ONE.scaleb(-self.money_digits)
+        return self.number(key, self.money_digits, least, MONEY_MAX, required=required)
 
     def price(self, key: str, *, required: bool = True) -> Decimal | None:
         """Return a price as it is due: zero or more, at most 12 decimals, to which a part of it is rounded once."""
@@ -262,7 +267,8 @@ class Section:
 
     def inside(self, key: str, table: Mapping[str, Any]) -> "Section":
         """Return a section for a table inside this one."""
-        return Section(table, f"{self.place}.{key}" if self.place else key, self.problems, self.percent, self.index)
+        place = f"{self.place}.{key}" if self.place else key
+        return Section(table, place, self.problems, self.percent, self.index, self.money_digits)
 
     def done(self) -> None:
         """Note every key that nothing asked for: a misspelt key must not be passed over."""

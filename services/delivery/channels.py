@@ -76,7 +76,7 @@ class ByEmail:
             nobody = "nobody to send it: set PLAFOND_MAIL_FROM, or give the contract's coordinator `emails`"
             return Tried(Outcome(State.LATER, nobody, is_trouble=True))
         written = mail(
-            document, {form: texts[form] for form in ATTACHED}, delivery.address, delivery.round,
+            document, {form: texts[form] for form in ATTACHED if form in texts}, delivery.address, delivery.round,
             sender=sender, bytes_max=self._bytes_max, now=datetime.now(UTC),
         )  # fmt: skip
         try:

@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import Gauge
 
 from services.apart import Done, run_apart
-from services.documents.files import FORMS, digest_of
+from services.documents.files import digest_of
 from services.postgres import Connection
 
 AGAIN_SECONDS = 30.0
@@ -90,11 +90,16 @@ class Documents:
         return self.folder / institution / f"{number}.{form}"
 
     async def read(
-        self, connection: Connection, month: str, institution: str, number: str, forms: Collection[str] = FORMS
+        self, connection: Connection, month: str, institution: str, number: str, forms: Collection[str] = ()
     ) -> dict[str, bytes]:
-        """Return a document's files by form; raises MissingError, and has the month looked at again."""
+        """Return a document's files by form, all where none is named.
+
+        Raises MissingError, and has the month looked at again.
+        """
         recorded = {row["form"]: row["sha256"] for row in await connection.fetch(_RECORDED, month, number)}
-        wanted = {form: recorded.get(form) for form in forms}
+        if not recorded:
+            raise MissingError(f"{number} is not made yet")
+        wanted = {form: recorded.get(form) for form in forms or recorded}
         return await asyncio.to_thread(self._read, month, institution, number, wanted)
 
     def _read(

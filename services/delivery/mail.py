@@ -13,10 +13,8 @@ from email.policy import SMTP
 from hashlib import sha256
 from typing import Any
 
-from babel.numbers import format_currency
-
 from services.contract.parties import Language
-from services.documents.words import LOCALES, day, month
+from services.documents.words import day, money, month, of_month
 
 ATTACHED = {"pdf": ("application", "pdf"), "xml": ("application", "xml")}
 """What is attached, the first to be left out last: what a person reads, and what a program books."""
@@ -24,33 +22,35 @@ ATTACHED = {"pdf": ("application", "pdf"), "xml": ("application", "xml")}
 _ENGLISH = {
     "invoice": "Invoice", "credit note": "Credit note",
     "greeting": "Dear Sir or Madam,",
-    "invoice of": "please find the invoice {number} for {month} under the contract {contract}.",
-    "credit note of": "please find the credit note {number} for {month} under the contract {contract}.",
+    "invoice of": "please find the invoice {number} for {of_month} under the contract {contract}.",
+    "credit note of": "please find the credit note {number} for {of_month} under the contract {contract}.",
     "payable": "To be paid: {amount}", "due": "To be paid: {amount} by {due}", "credited": "Credited: {amount}",
     "attached": "Attached: {}", "elsewhere": "Too large for an e-mail, and to be fetched from us: {}",
-    "pdf": "the document to read, with the e-invoice in it", "xml": "the e-invoice (UBL, Peppol BIS Billing 3.0)",
+    "pdf": "the document to read, with the e-invoice in it", "pdf alone": "the document to read",
+    "xml": "the e-invoice (UBL, Peppol BIS Billing 3.0)",
     "end": "This message was sent by a program.",
 }  # fmt: skip
 _FRENCH = {
     "invoice": "Facture", "credit note": "Note de crédit",
     "greeting": "Madame, Monsieur,",
-    "invoice of": "veuillez trouver la facture {number} de {month}, au titre du contrat {contract}.",
-    "credit note of": "veuillez trouver la note de crédit {number} de {month}, au titre du contrat {contract}.",
+    "invoice of": "veuillez trouver la facture {number} {of_month}, au titre du contrat {contract}.",
+    "credit note of": "veuillez trouver la note de crédit {number} {of_month}, au titre du contrat {contract}.",
     "payable": "À payer : {amount}", "due": "À payer : {amount}, au plus tard le {due}",
     "credited": "Crédité : {amount}",
     "attached": "Pièce jointe : {}", "elsewhere": "Trop volumineux pour un courriel, et à retirer chez nous : {}",
-    "pdf": "le document à lire, qui contient la facture électronique",
+    "pdf": "le document à lire, qui contient la facture électronique", "pdf alone": "le document à lire",
     "xml": "la facture électronique (UBL, Peppol BIS Billing 3.0)",
     "end": "Ce message a été envoyé par un programme.",
 }  # fmt: skip
 _GERMAN = {
     "invoice": "Rechnung", "credit note": "Gutschrift",
     "greeting": "Sehr geehrte Damen und Herren,",
-    "invoice of": "Sie erhalten die Rechnung {number} für {month} zum Vertrag {contract}.",
-    "credit note of": "Sie erhalten die Gutschrift {number} für {month} zum Vertrag {contract}.",
+    "invoice of": "Sie erhalten die Rechnung {number} für {of_month} zum Vertrag {contract}.",
+    "credit note of": "Sie erhalten die Gutschrift {number} für {of_month} zum Vertrag {contract}.",
     "payable": "Zu zahlen: {amount}", "due": "Zu zahlen: {amount} bis {due}", "credited": "Gutgeschrieben: {amount}",
     "attached": "Angehängt: {}", "elsewhere": "Zu groß für eine E-Mail und bei uns abzuholen: {}",
-    "pdf": "das Dokument zum Lesen, mit der E-Rechnung darin", "xml": "die E-Rechnung (UBL, Peppol BIS Billing 3.0)",
+    "pdf": "das Dokument zum Lesen, mit der E-Rechnung darin", "pdf alone": "das Dokument zum Lesen",
+    "xml": "die E-Rechnung (UBL, Peppol BIS Billing 3.0)",
     "end": "Diese Nachricht wurde von einem Programm gesendet.",
 }  # fmt: skip
 WORDS = {Language.ENGLISH: _ENGLISH, Language.FRENCH: _FRENCH, Language.GERMAN: _GERMAN}
@@ -70,7 +70,8 @@ def mail(
     document: Mapping[str, Any], files: Mapping[str, bytes], address: str, round_: int, *, sender: str,
     bytes_max: int, now: datetime,
 ) -> Mail:  # fmt: skip
-    """Write the e-mail of a document, which is given as its own JSON has it; `files` are its forms in `ATTACHED`.
+    """Write the e-mail of a document, which is given as its own JSON has it; `files` are its forms in `ATTACHED`,
+    of which one in a currency that has no e-invoices lacks the XML.
 
     Attachments of more than `bytes_max` bytes in all are left out, the e-invoice first, and the text says so.
     """
@@ -102,7 +103,7 @@ def message_id(number: str, address: str, round_: int, sender: str) -> str:
 
 def _that_fit(files: Mapping[str, bytes], bytes_max: int) -> list[str]:
     fitting, size = [], 0
-    for form in ATTACHED:
+    for form in (form for form in ATTACHED if form in files):
         if size + len(files[form]) <= bytes_max:
             fitting.append(form)
             size += len(files[form])
@@ -113,15 +114,17 @@ def _text(
     document: Mapping[str, Any], words: Mapping[str, str], attached: list[str], files: Mapping[str, bytes]
 ) -> str:
     language = Language(document["buyer"]["language"])
-    amount = format_currency(Decimal(document["totals"]["payable"]), document["currency"], locale=LOCALES[language])
+    amount = money(Decimal(document["totals"]["payable"]), document["currency"], language)
     due = document["due"] and day(date.fromisoformat(document["due"]), language)
     kind = "credited" if document["document"] == "credit note" else "due" if due else "payable"
-    called = {form: f"{document['number']}.{form}, {words[form]}" for form in files}
+    alone = {} if "xml" in files else {"pdf": "pdf alone"}
+    number = document["number"]
+    called = {form: f"{number}.{form}, {words[alone.get(form, form)]}" for form in files}
     lines = [
         words["greeting"],
         "",
         words[f"{document['document']} of"].format(
-            number=document["number"], month=_month(document), contract=document["contract_name"]
+            number=number, of_month=of_month(document["month"], language), contract=document["contract_name"]
         ),
         "",
         words[kind].format(amount=amount, due=due),

@@ -15,7 +15,7 @@ from services.contract.parties import Party, Tax, TaxCategory
 from services.documents.en16931 import CREDIT_TRANSFER, EXEMPTION_CODES, attributes, type_code
 from services.documents.markup import Element, given, group, text
 from services.documents.model import Document, DocumentKind, DocumentLine
-from services.documents.texts import exemption, note, payment_terms
+from services.documents.texts import exemption, note, payment_terms, rounding
 
 GUIDELINE = "urn:cen.eu:en16931:2017"
 _DATA = "urn:un:unece:uncefact:data:standard:"
@@ -80,7 +80,13 @@ def _line(document: Document, line: DocumentLine) -> Element:
         group("ram:SpecifiedLineTradeAgreement", *listed, group("ram:NetPriceProductTradePrice", *price)),
         group("ram:SpecifiedLineTradeDelivery",
               text("ram:BilledQuantity", plain(quoted.quantity), "unitCode", line.unit_code)),
-        group("ram:SpecifiedLineTradeSettlement", _line_tax(document.tax), sums, *account),
+        group(
+            "ram:SpecifiedLineTradeSettlement",
+            _line_tax(document.tax),
+            *_rounding(document, line),
+            sums,
+            *account,
+        ),
     )  # fmt: skip
 
 
@@ -95,6 +101,18 @@ def _listed(listed: Decimal, discount: Decimal, base: list[Element]) -> Element:
             text("ram:ActualAmount", plain(discount)),
         ),
     )
+
+
+def _rounding(document: Document, line: DocumentLine) -> list[Element]:
+    """Write what the line is rounded by, as an allowance or a charge (BG-27, BG-28)."""
+    if not line.rounding:
+        return []
+    parts = (
+        group("ram:ChargeIndicator", text("udt:Indicator", "true" if line.rounding > 0 else "false")),
+        text("ram:ActualAmount", f"{abs(line.rounding):.2f}"),
+        text("ram:Reason", rounding(document)),
+    )
+    return [group("ram:SpecifiedTradeAllowanceCharge", *parts)]
 
 
 def _line_tax(tax: Tax) -> Element:
@@ -200,13 +218,13 @@ def _terms(document: Document) -> list[Element]:
 
 def _sums(document: Document) -> Element:
     totals = document.totals
-    rounding = [text("ram:RoundingAmount", f"{totals.rounding:z.2f}")] if totals.rounding else []  # BT-114
+    rounded = [text("ram:RoundingAmount", f"{totals.rounding:z.2f}")] if totals.rounding else []  # BT-114
     return group(
         "ram:SpecifiedTradeSettlementHeaderMonetarySummation",
         text("ram:LineTotalAmount", f"{totals.net:z.2f}"),
         text("ram:TaxBasisTotalAmount", f"{totals.net:z.2f}"),
         text("ram:TaxTotalAmount", f"{totals.tax:z.2f}", "currencyID", document.currency),
-        *rounding,
+        *rounded,
         text("ram:GrandTotalAmount", f"{totals.gross:z.2f}"),
         text("ram:DuePayableAmount", f"{totals.payable:z.2f}"),
     )

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from services import contract_store
 from services.contract.model import Contract
-from services.contract.money import ZERO, total
+from services.contract.money import total
 from services.documents.corrections import corrections, set_off_on
 from services.documents.files import Names, Recorded, Result, Task
 from services.documents.make import Issued, origins
@@ -30,16 +30,17 @@ select reissue.number, institution, month, reissue.issued_at
 from invoicing.reissue join invoicing.credit_note as note on note.number = credit_note
 where month < $1 and reissue.issued_at < $2 and borne_by = 'nobody' order by reissue.issued_at, reissue.number
 """
-# What was credited by then and not charged again.
+# What was credited by then and not charged again, by the month of the invoices.
 _CREDITED = """
-select institution, sum(total) as credited, coalesce(sum(total) filter (where borne_by = 'supplier'), 0) as of_suppliers
+select institution, month, sum(total) as credited,
+       coalesce(sum(total) filter (where borne_by = 'supplier'), 0) as of_suppliers
 from (
-    select institution, total, borne_by, issued_at from invoicing.credit_note
+    select institution, month, total, borne_by, issued_at from invoicing.credit_note
     union all
-    select institution, -total, borne_by, reissue.issued_at
+    select institution, month, -total, borne_by, reissue.issued_at
     from invoicing.reissue join invoicing.credit_note on credit_note.number = credit_note
 ) as every
-where borne_by <> 'nobody' and issued_at < $1 group by institution
+where borne_by <> 'nobody' and issued_at < $1 group by institution, month
 """
 _RECORDED = "select name, form, sha256, version, made_at from invoicing.document where month = $1 order by name, form"
 _RECORD = """
@@ -55,12 +56,26 @@ class ExportError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Credited:
+    """What was credited until a moment and not charged again, below zero: by institution and the month of the invoice.
+
+    `of_suppliers` is what suppliers bear of it.
+    """
+
+    by_institution: Mapping[str, Mapping[str, Decimal]]
+    of_suppliers: Decimal
+
+    def to(self, institution: str) -> Mapping[str, Decimal]:
+        """Return what was credited to an institution, by month."""
+        return self.by_institution.get(institution, {})
+
+
+@dataclass(frozen=True, slots=True)
 class ClosedMonth:
     """A closed month: its invoices, what corrects them, when all were issued, and what was exported before, by name.
 
-    `credited` is what was credited by the close, by institution, and `of_suppliers` what suppliers bear of it;
-    `set_off` is what lines have been raised by, since it was credited before, and `not_of_suppliers` undoes what of
-    that is between the coordinator and the institutions.
+    `credited` is what was credited by the close; `set_off` is what lines have been raised by, since it was credited
+    before, and `not_of_suppliers` undoes what of that is between the coordinator and the institutions.
     """
 
     month: str
@@ -70,8 +85,7 @@ class ClosedMonth:
     invoices: list[Invoice]
     since: list[IssuedDocument]
     issued: Mapping[str, Mapping[str, Preceding]]
-    credited: Mapping[str, Decimal]
-    of_suppliers: Decimal
+    credited: Credited
     set_off: Mapping[PostingKey, Decimal]
     not_of_suppliers: Statement
     recorded: Mapping[str, Mapping[str, Recorded]]
@@ -98,10 +112,9 @@ async def read_month(connection: Connection, month: str) -> ClosedMonth:
         parties[each] = await contract_store.load_version(connection, each)
     invoices = await invoices_of(connection, month)
     days = await issued_until(connection, contract, month, closed["closed_at"])
-    rows = await connection.fetch(_CREDITED, closed["closed_at"])
     return ClosedMonth(
         month, version, newest.version, Names(contract, parties), invoices, since, days,
-        {row["institution"]: row["credited"] for row in rows}, total(row["of_suppliers"] for row in rows),
+        await credited_until(connection, closed["closed_at"]),
         *await set_off_on(connection, month), recorded,
     )  # fmt: skip
 
@@ -122,12 +135,12 @@ def tasks_of(books: ClosedMonth) -> list[Task]:
     """
     tasks = []
     shared = origins(each.statement for each in books.invoices)
-    invoiced = total((*(each.total for mine in books.issued.values() for each in mine.values()), books.of_suppliers))
+    invoiced = invoiced_by_all(books.issued, books.credited)
     for each in books.invoices:
         forms = books.recorded.get(each.number, {})
         mine = books.issued[each.statement.institution]
         earlier = {when: preceding for when, preceding in mine.items() if when < books.month}
-        credited = books.credited.get(each.statement.institution, ZERO)
+        credited = books.credited.to(each.statement.institution)
         day = mine[books.month].issued
         issued = Issued(each.number, day, each.statement, earlier, invoiced, shared, credited, set_off=books.set_off)
         tasks.append(Task(issued, _versions(books, each.number), forms))
@@ -172,6 +185,20 @@ async def issued_until(
         mine = found[row["institution"]]
         mine[row["month"]] = Preceding(row["number"], day, mine[row["month"]].total)
     return found
+
+
+async def credited_until(connection: Connection, until: datetime) -> Credited:
+    """Return what was credited until a moment."""
+    rows = await connection.fetch(_CREDITED, until)
+    found: dict[str, dict[str, Decimal]] = {}
+    for row in rows:
+        found.setdefault(row["institution"], {})[row["month"]] = row["credited"]
+    return Credited(found, total(row["of_suppliers"] for row in rows))
+
+
+def invoiced_by_all(issued: Mapping[str, Mapping[str, Preceding]], credited: Credited) -> Decimal:
+    """Return what all institutions were invoiced, less what suppliers bear of credits."""
+    return total((*(each.total for mine in issued.values() for each in mine.values()), credited.of_suppliers))
 
 
 async def record(connection: Connection, month: str, results: Sequence[Result]) -> None:

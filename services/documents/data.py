@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.contract.money import decimals, plain
+from services.contract.money import plain
 from services.contract.parties import Party
 from services.documents.model import Document, DocumentLine
 from services.documents.rows import FIELDS, Sort, Value, row
@@ -67,9 +67,9 @@ def as_json(document: Document) -> bytes:
             "language": document.buyer.language.value,
         },
         "preceding": [{"number": each.number, "issued": each.issued.isoformat()} for each in document.preceding],
-        "last": document.last and {"number": document.last.number, "total": _due(document.last.total, document)},
+        "last": document.last and {"number": document.last.number, "total": document.written(document.last.total)},
         "spent": [
-            {"of": each.kind.value, "limit": plain(each.limit), "spent": _due(each.spent, document)}
+            {"of": each.kind.value, "limit": plain(each.limit), "spent": document.written(each.spent)}
             for each in document.spent
         ],
         "tax": {
@@ -78,12 +78,12 @@ def as_json(document: Document) -> bytes:
             "reason": exemption(document.tax, document.buyer.language),
         },
         "totals": {
-            "net": _due(totals.net, document),
-            "tax": _due(totals.tax, document),
-            "rounding": _due(totals.rounding, document),
-            "payable": _due(totals.payable, document),
+            "net": document.written(totals.net),
+            "tax": document.written(totals.tax),
+            "rounding": document.written(totals.rounding),
+            "payable": document.written(totals.payable),
         },
-        "months": [{"month": each.month, "total": _due(each.total, document)} for each in document.months],
+        "months": [{"month": each.month, "total": document.written(each.total)} for each in document.months],
         "lines": [
             {**dict(zip(FIELDS, _texts(document, line), strict=True)), "exact_amount": plain(line.exact)}
             for line in document.lines
@@ -99,13 +99,8 @@ def _texts(document: Document, line: DocumentLine) -> list[str]:
 
 def _text(value: Value, sort: Sort, document: Document) -> str:
     if isinstance(value, Decimal):
-        return _due(value, document) if sort is Sort.AMOUNT else plain(value)
+        return document.written(value) if sort is Sort.AMOUNT else plain(value)
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _due(amount: Decimal, document: Document) -> str:
-    """Write an amount with its currency's decimals; one of VAT may have more."""
-    return f"{amount:z.{max(document.digits, decimals(amount))}f}"
 
 
 def _party(party: Party) -> dict[str, Any]:

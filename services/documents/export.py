@@ -65,8 +65,8 @@ async def export_month(connection: Connection, month: str, out: Path, *, only_mi
     await connection.execute(_ONE_AT_A_TIME)
     try:
         books = await read_month(connection, month)
-        tasks = tasks_of(books)
-        there = [each for task in tasks if (each := lying_there(task, out))] if only_missing else []
+        tasks, currency = tasks_of(books), books.names.closed.currency
+        there = [each for task in tasks if (each := lying_there(task, currency, out))] if only_missing else []
         known = {each.number for each in there}
         missing = [each for each in tasks if each.issued.number not in known]
         made = export_side_by_side(books.names, missing, out)

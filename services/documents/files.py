@@ -14,7 +14,7 @@ from services.documents.data import as_csv, as_json
 from services.documents.focus import focus_1_2
 from services.documents.focus_1_4 import cost_and_usage, invoice_detail
 from services.documents.make import Issued, document
-from services.documents.model import Document
+from services.documents.model import Document, has_e_invoices
 from services.documents.pdf import as_pdf
 from services.documents.sheet import as_xlsx
 from services.documents.ubl import ubl
@@ -32,8 +32,14 @@ FORMS: Mapping[str, Callable[[Document], bytes]] = {
     INVOICE_DETAIL: invoice_detail,
 }
 """How a document is written, by the ending of the file's name."""
+E_INVOICE = "xml"
 PRO_FORMA_FORMS = {form: FORMS[form] for form in ("pdf", "csv", "xlsx", "json")}
 """How one is written that was not issued: never as what programs would book."""
+
+
+def forms_in(currency: str) -> list[str]:
+    """Return the forms that an issued document has in a currency: not all can stand on an e-invoice."""
+    return [form for form in FORMS if form != E_INVOICE or has_e_invoices(currency)]
 
 
 class UnwritableError(Exception):
@@ -89,8 +95,8 @@ def export_invoice(names: Names, task: Task, out: Path) -> Result:
     for version in task.versions:
         made = document(names.closed, names.parties[version], task.issued)
         if isinstance(made, Document):
-            forms = FORMS if number else PRO_FORMA_FORMS
-            texts = {form: write(made) for form, write in forms.items()}
+            forms = forms_in(made.currency) if number else PRO_FORMA_FORMS
+            texts = {form: FORMS[form](made) for form in forms}
             found, others = compare(number, texts, task.recorded)
             if others:
                 return Result(number, institution, version, {}, tuple(others))
@@ -104,12 +110,13 @@ def export_invoice(names: Names, task: Task, out: Path) -> Result:
     return Result(number, institution, task.versions[-1], {}, tuple(problems))
 
 
-def lying_there(task: Task, out: Path) -> Result | None:
+def lying_there(task: Task, currency: str, out: Path) -> Result | None:
     """Return what became of an invoice whose files all lie in a folder as they were exported first; None where not."""
     number, institution = task.issued.number, task.issued.statement.institution
-    if not number or task.recorded.keys() < FORMS.keys():
+    forms = forms_in(currency)
+    if not number or not task.recorded.keys() >= set(forms):
         return None
-    found = {form: first.sha256 for form, first in task.recorded.items() if form in FORMS}
+    found = {form: task.recorded[form].sha256 for form in forms}
     if any(digest != digest_of(out / institution / f"{number}.{form}") for form, digest in found.items()):
         return None
     return Result(number, institution, task.versions[0], found)

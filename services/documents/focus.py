@@ -1,7 +1,8 @@
 """A document as FOCUS: the FinOps Open Cost and Usage Specification's rows of cost and usage, version 1.2.
 
 Law: the rows' BilledCost adds up to what is to be paid (on a credit note, to what is owed back, below zero), and
-where a row has a unit price, ContractedCost is that times the quantity. Source: focus.finops.org, version 1.2.
+where a row has unit prices, ContractedCost and ListCost are these times the quantity. Source: focus.finops.org, version
+1.2.
 
 The supplier stands for provider and invoice issuer, which the specification wants to be the same wherever something is
 billed; who runs the cloud is the publisher. Times are UTC: a month begins at midnight in the contract's zone.
@@ -12,17 +13,28 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from anyascii import anyascii
 
-from services.contract.money import ONE, PRICE_DIGITS, ZERO, multiply, opposite, plain, quotient, round_half_up
+from services.contract.money import (
+    ONE,
+    PRICE_DIGITS,
+    ZERO,
+    multiply,
+    opposite,
+    plain,
+    quotient,
+    round_half_up,
+    total,
+)
 from services.contract.months import first_day, midnight, next_month
-from services.documents.model import Document, DocumentKind, DocumentLine
+from services.documents.model import Document, DocumentKind, DocumentLine, vat_on
 from services.invoicing.kinds import Kind
 
 COLUMNS = (
@@ -50,7 +62,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """How a line is charged in FOCUS' terms; without a `price` it has no quantity either."""
+    """How a line is charged in FOCUS' terms; without a `price` it has no quantity either.
+
+    `list_price` and `listed` are by the supplier's list, where a part of that is charged.
+    """
 
     category: str
     frequency: str
@@ -60,11 +75,22 @@ class Cost:
     quantity: Decimal | None = None
     unit: str = ""
     price: Decimal | None = None
+    list_price: Decimal | None = None
+    listed: Decimal | None = None
+
+
+class Beside(NamedTuple):
+    """What is charged beside the lines: what its row is called within the document, and what it is for."""
+
+    name: str
+    service: str
+    description: str
+    cost: Cost
 
 
 def focus_1_2(document: Document) -> bytes:
     """Write a document's rows as CSV (RFC 4180) with a header; names are romanised, since 1.2 takes ASCII alone."""
-    made = (_with_provider(row, line) for row, line in rows(document))
+    made = (_with_provider(row, line) for row, line, _ in rows(document))
     return as_csv((*COLUMNS, *OWN_COLUMNS), ({name: romanised(value) for name, value in row.items()} for row in made))
 
 
@@ -89,16 +115,35 @@ def _in_order(columns: Sequence[str], made: Iterator[Row]) -> Iterator[list[str]
         yield [row.get(name, "") for name in columns]
 
 
-def rows(document: Document) -> Iterator[tuple[Row, DocumentLine]]:
-    """Yield each line's row; VAT, where there is any, is one of its own, beside the first line."""
+def rows(document: Document) -> Iterator[tuple[Row, DocumentLine, str]]:
+    """Yield each line's row and what it is called; VAT and rounding, where there are any, stand by the first line."""
     whole = _of_document(document)
     for line in document.lines:
-        yield {**whole, **_of_line(document, line)}, line
-    if document.totals.tax:
-        yield (
-            {**whole, **_of_tax(document), **periods("ChargePeriod", document.month, document.zone)},
-            document.lines[0],
-        )
+        yield {**whole, **_of_line(document, line)}, line, str(line.number)
+    month = periods("ChargePeriod", document.month, document.zone)
+    for each in besides(document):
+        said = {"ChargeDescription": each.description, "ServiceName": each.service}
+        yield {**whole, **costs(each.cost), **said, **month}, document.lines[0], each.name
+
+
+def besides(document: Document) -> Iterator[Beside]:
+    """Yield what is charged beside the lines: VAT, and what that is rounded by to what can be paid."""
+    tax, rounding = (signed(document, each) for each in (document.totals.tax, document.totals.rounding))
+    if tax:
+        cost = Cost("Tax", "One-Time", tax, tax, tax, listed=_listed_tax(document))
+        yield Beside("VAT", "VAT", f"VAT {plain(document.tax.percent)} %", cost)
+    if rounding:
+        cost = Cost("Adjustment", "One-Time", rounding, rounding, rounding)
+        yield Beside("ROUNDING", "Rounding", "Rounding to what can be paid", cost)
+
+
+def _listed_tax(document: Document) -> Decimal | None:
+    """Return what VAT would be by the suppliers' lists, where any line is a part of these."""
+    if all(line.quote.listed is None for line in document.lines):
+        return None
+    made = [cost(document, line) for line in document.lines]
+    net = total(each.contracted if each.listed is None else each.listed for each in made)
+    return vat_on(net, document.tax, document.digits)
 
 
 def _with_provider(row: Row, line: DocumentLine) -> Row:
@@ -156,10 +201,18 @@ def cost(document: Document, line: DocumentLine) -> Cost:
         return Cost("Purchase", "Recurring", billed, billed, billed, ONE, "Units", billed)
     if line.quote.is_lump or line.what in {Kind.FEE, Kind.MINIMUM}:
         return Cost("Adjustment", "One-Time", billed, billed, billed)
-    quantity, price = signed(document, line.quote.quantity), line.quote.price
-    if line.quote.base != ONE:
-        price = round_half_up(quotient(price, line.quote.base), PRICE_DIGITS)
-    return Cost("Usage", "Usage-Based", billed, multiply(quantity, price), billed, quantity, unit(line.unit), price)
+    quantity, price = signed(document, line.quote.quantity), _of_one(line.quote.price, line.quote.base)
+    contracted = multiply(quantity, price)
+    used = Cost("Usage", "Usage-Based", billed, contracted, billed, quantity, unit(line.unit), price)
+    if line.quote.listed is None:
+        return used
+    list_price = _of_one(line.quote.listed, line.quote.base)
+    return replace(used, list_price=list_price, listed=multiply(quantity, list_price))
+
+
+def _of_one(price: Decimal, base: Decimal) -> Decimal:
+    """Return the price of one unit, of one for `base` units."""
+    return price if base == ONE else round_half_up(quotient(price, base), PRICE_DIGITS)
 
 
 def costs(made: Cost) -> Row:
@@ -169,23 +222,22 @@ def costs(made: Cost) -> Row:
         "ChargeCategory": made.category,
         "ChargeFrequency": made.frequency,
         "ContractedCost": number(made.contracted),
-        "ListCost": number(made.contracted),
+        "ListCost": number(made.contracted if made.listed is None else made.listed),
         "EffectiveCost": number(made.effective),
         "PricingCurrencyEffectiveCost": number(made.effective),
     }
     if made.price is None or made.quantity is None:
         return row
-    prices = (
-        "ContractedUnitPrice",
-        "ListUnitPrice",
-        "PricingCurrencyContractedUnitPrice",
-        "PricingCurrencyListUnitPrice",
-    )
-    return row | dict.fromkeys(prices, number(made.price)) | {
+    price, listed = number(made.price), number(made.price if made.list_price is None else made.list_price)
+    return row | {
+        "ContractedUnitPrice": price,
+        "ListUnitPrice": listed,
+        "PricingCurrencyContractedUnitPrice": price,
+        "PricingCurrencyListUnitPrice": listed,
         "PricingCategory": "Standard",
         "PricingQuantity": number(made.quantity),
         "PricingUnit": made.unit,
-    }  # fmt: skip
+    }
 
 
 def unit(name: str) -> str:
@@ -227,15 +279,6 @@ def _begins(day: date, zone: ZoneInfo) -> str:
 def instant(at: datetime) -> str:
     """Write an instant in UTC as FOCUS wants it."""
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _of_tax(document: Document) -> Row:
-    tax = signed(document, document.totals.tax)
-    return {
-        **costs(Cost("Tax", "One-Time", tax, tax, tax)),
-        "ChargeDescription": f"VAT {plain(document.tax.percent)} %",
-        "ServiceName": "VAT",
-    }
 
 
 def _described(line: DocumentLine) -> str:

@@ -1,8 +1,9 @@
 """A document as FOCUS 1.4: its rows of cost and usage, of invoice detail, and the billing period.
 
 Law: the rows of an invoice detail add up to its BilledCost; the rows that share one origin (what all members are
-charged of a pool) add up to its cost. Source: focus.finops.org, version 1.4 (Cost and Usage, Invoice Detail, Billing
-Period, and split cost allocation: the Allocated columns).
+charged of a pool) add up to its cost, over all documents of the month. Source: focus.finops.org, version 1.4 (Cost and
+Usage, Invoice Detail, Billing Period, and split cost allocation: the Allocated columns). The allocated rows stand in
+for their origin, which has no row of its own: with one, the rows would come to more than what is to be paid.
 
 Here the coordinator issues the invoice, the supplier provides the service and who runs the cloud hosts it.
 """
@@ -16,7 +17,19 @@ from zoneinfo import ZoneInfo
 from services.contract.money import PRICE_DIGITS, plain, quotient, round_half_up
 from services.contract.months import midnight
 from services.documents.focus import COLUMNS as COLUMNS_1_2
-from services.documents.focus import OWN_COLUMNS, Row, as_csv, cost, instant, number, periods, rows, signed, unit
+from services.documents.focus import (
+    OWN_COLUMNS,
+    Row,
+    as_csv,
+    besides,
+    cost,
+    instant,
+    number,
+    periods,
+    rows,
+    signed,
+    unit,
+)
 from services.documents.model import Document, DocumentLine
 from services.documents.texts import payment_terms
 
@@ -40,17 +53,16 @@ PERIOD_COLUMNS = (
     "BillingPeriodCreated", "BillingPeriodEnd", "BillingPeriodLastUpdated", "BillingPeriodStart", "BillingPeriodStatus",
     "InvoiceIssuerName",
 )  # fmt: skip
-_VAT_LINE = "VAT"
 
 
 def cost_and_usage(document: Document) -> bytes:
     """Write a document's rows of cost and usage as CSV."""
     columns = (*COLUMNS, *OWN_COLUMNS, *SPLIT_COLUMNS)
-    return as_csv(columns, (_of_1_4(document, row, line) for row, line in rows(document)))
+    return as_csv(columns, (_of_1_4(document, *each) for each in rows(document)))
 
 
 def invoice_detail(document: Document) -> bytes:
-    """Write what a document consists of as CSV: a row for each line, and one for VAT."""
+    """Write what a document consists of as CSV: a row for each line, one for VAT and one for rounding."""
     return as_csv(DETAIL_COLUMNS, _details(document))
 
 
@@ -67,15 +79,14 @@ def billing_period(month: str, zone: ZoneInfo, issuer: str, issued: date) -> byt
     return as_csv(PERIOD_COLUMNS, iter([row]))
 
 
-def _of_1_4(document: Document, row: Row, line: DocumentLine) -> Row:
-    is_tax = row["ChargeCategory"] == "Tax"
+def _of_1_4(document: Document, row: Row, line: DocumentLine, name: str) -> Row:
     made = row | {
         "HostProviderName": line.publisher,
         "ServiceProviderName": line.supplier,
         "InvoiceIssuerName": document.seller.party.legal_name,
-        "InvoiceDetailId": _detail_id(document, _VAT_LINE if is_tax else str(line.number)),
+        "InvoiceDetailId": _detail_id(document, name),
     }
-    return made if is_tax or line.pool is None else made | _allocated(document, line)
+    return made if name != str(line.number) or line.pool is None else made | _allocated(document, line)
 
 
 def _allocated(document: Document, line: DocumentLine) -> Row:
@@ -109,9 +120,8 @@ def _details(document: Document) -> Iterator[Row]:
     for line in document.lines:
         made = cost(document, line)
         yield whole | _detail(document, str(line.number), made.category, made.billed, line.name)
-    if document.totals.tax:
-        tax = signed(document, document.totals.tax)
-        yield whole | _detail(document, _VAT_LINE, "Tax", tax, f"VAT {plain(document.tax.percent)} %")
+    for each in besides(document):
+        yield whole | _detail(document, each.name, each.cost.category, each.cost.billed, each.description)
 
 
 def _of_invoice(document: Document) -> Row:

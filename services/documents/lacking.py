@@ -1,6 +1,7 @@
 """What an institution's invoice lacks: what the contract file does not say, and EN 16931 or the law wants.
 
-Law: where nothing is lacking, the e-invoice passes the official rules.
+Law: where nothing is lacking, the e-invoice passes the official rules. What these alone want is not lacking where the
+currency has no e-invoices.
 """
 
 from collections.abc import Iterator
@@ -9,16 +10,13 @@ from datetime import date
 from services.contract.model import Contract
 from services.contract.parties import Buyer, Coordinator, Party, Tax, TaxCategory
 from services.contract.problems import Problem
-from services.documents.model import NET_DIGITS_MAX
+from services.documents.model import has_e_invoices
 
 
 def lacking(contract: Contract, institution: str, starts: date, ends: date) -> list[Problem]:
     """Return all that is lacking for an invoice of the days from `starts` to `ends`, both included, by its place."""
-    found = []
-    if contract.currency_digits > NET_DIGITS_MAX:
-        wanted = f"one with at most {NET_DIGITS_MAX}, which is what an e-invoice (EN 16931) has"
-        has = f"{contract.currency}, whose amounts have {contract.currency_digits} decimals"
-        found.append(Problem("contract.currency", has, wanted))
+    found: list[Problem] = []
+    is_electronic = has_e_invoices(contract.currency)
     seller, buyer = contract.coordinator, contract.institutions[institution].buyer
     place = f"institutions[{institution}].party"
     if seller is None:
@@ -26,12 +24,12 @@ def lacking(contract: Contract, institution: str, starts: date, ends: date) -> l
     if buyer is None:
         found.append(Problem(place, "nothing", "a table [institutions.party]: who is invoiced"))
         return found
-    found += [] if seller is None else _seller(seller, buyer.tax)
-    return [*found, *_buyer(buyer, place), *_tax(buyer, place, starts, ends)]
+    found += [] if seller is None else _seller(seller, buyer.tax, is_electronic=is_electronic)
+    return [*found, *_buyer(buyer, place, is_electronic=is_electronic), *_tax(buyer, place, starts, ends)]
 
 
-def _seller(seller: Coordinator, tax: Tax | None) -> Iterator[Problem]:
-    yield from _party(seller.party, "coordinator")
+def _seller(seller: Coordinator, tax: Tax | None, *, is_electronic: bool) -> Iterator[Problem]:
+    yield from _party(seller.party, "coordinator", is_electronic=is_electronic)
     if tax is not None and tax.category is not TaxCategory.OUTSIDE and not seller.party.vat_id:
         yield Problem("coordinator.vat_id", "nothing", f"a VAT id, which category {tax.category} needs of the seller")
     if tax is not None and tax.category is TaxCategory.OUTSIDE and seller.party.registered is None:
@@ -39,16 +37,16 @@ def _seller(seller: Coordinator, tax: Tax | None) -> Iterator[Problem]:
         yield Problem("coordinator.registered", "nothing", wanted)
 
 
-def _buyer(buyer: Buyer, place: str) -> Iterator[Problem]:
-    yield from _party(buyer.party, place)
-    if not buyer.buyer_reference and not buyer.order_reference:
+def _buyer(buyer: Buyer, place: str, *, is_electronic: bool) -> Iterator[Problem]:
+    yield from _party(buyer.party, place, is_electronic=is_electronic)
+    if is_electronic and not buyer.buyer_reference and not buyer.order_reference:
         yield Problem(f"{place}.buyer_reference", "nothing", "a buyer reference, or an order reference")
 
 
-def _party(party: Party, place: str) -> Iterator[Problem]:
+def _party(party: Party, place: str, *, is_electronic: bool) -> Iterator[Problem]:
     if party.address is None:
         yield Problem(f"{place}.address", "nothing", "a postal address")
-    if party.endpoint is None:
+    if is_electronic and party.endpoint is None:
         yield Problem(f"{place}.endpoint", "nothing", "an electronic address, its scheme and id")
 
 

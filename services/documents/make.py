@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from services.contract.model import AllocationKey, Contract
-from services.contract.money import ZERO, opposite, plain, round_half_up, total
+from services.contract.money import ZERO, add, opposite, plain, round_half_up, total
 from services.contract.months import first_day, month_of, next_month
 from services.contract.problems import Problem
 from services.documents.lacking import lacking
@@ -87,8 +87,8 @@ class Issued:
     """An invoice in the books: its number, day and statement, and the earlier ones of the institution, by month.
 
     `invoiced` is what all institutions were invoiced up to its month, less what suppliers bear of credits; `origins`
-    what all members are charged of pools; `credited` what was credited to this one by then, below zero; `set_off`, what
-    lines were raised by for that. `correcting` says what it corrects where it is no month's own.
+    what all members are charged of pools; `credited` what was credited to this one by then, below zero, by month;
+    `set_off`, what lines were raised by for that. `correcting` says what it corrects where it is no month's own.
     """
 
     number: str
@@ -97,7 +97,7 @@ class Issued:
     earlier: Mapping[str, Preceding]
     invoiced: Decimal
     origins: Mapping[Origin, Decimal] = field(default_factory=dict)
-    credited: Decimal = ZERO
+    credited: Mapping[str, Decimal] = field(default_factory=dict)
     correcting: Correcting | None = None
     set_off: Mapping[PostingKey, Decimal] = field(default_factory=dict)
 
@@ -155,20 +155,22 @@ def document(contract: Contract, parties: Contract, issued: Issued) -> Document 
 
 
 def _months(issued: Issued) -> tuple[Month, ...]:
-    """Return what each month came to, from the first of the last twelve that was invoiced to the document's."""
+    """Return what each month came to less what was credited of it, from the first of the last twelve invoiced."""
     statement = issued.statement
     months = [statement.month]
     while len(months) < MONTHS:
         months.insert(0, month_of(first_day(months[0]) - timedelta(days=1)))
     came_to = {month: each.total for month, each in issued.earlier.items()} | {statement.month: statement.total}
     first = min(each for each in months if each in came_to)
-    return tuple(Month(each, came_to.get(each, ZERO)) for each in months if each >= first)
+    return tuple(
+        Month(each, add(came_to.get(each, ZERO), issued.credited.get(each, ZERO))) for each in months if each >= first
+    )
 
 
 def _spent(contract: Contract, issued: Issued) -> tuple[Spent, ...]:
     """Return what was invoiced so far of the institution's budget, if it has one, and of the contract's ceiling."""
     budget = contract.institutions[issued.statement.institution].budget
-    mine = total((issued.statement.total, *(each.total for each in issued.earlier.values()), issued.credited))
+    mine = total((issued.statement.total, *(each.total for each in issued.earlier.values()), *issued.credited.values()))
     whole = Spent(LimitKind.CONTRACT, contract.ceiling, issued.invoiced)
     return (whole,) if budget is None else (Spent(LimitKind.BUDGET, budget, mine), whole)
 

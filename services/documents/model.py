@@ -1,9 +1,9 @@
 """An invoice or credit note as a document: who, what, how much, in the form that every file of it is made from.
 
 Law: totals follow EN 16931's own arithmetic. The net is the exact sum of the lines' amounts, which were rounded once
-each; VAT is reckoned from the net and rounded once, to two decimals whatever the currency; what is to be paid is their
-sum, rounded to the decimals that the currency has. On a credit note all signs are turned, so that what is owed back is
-positive.
+each; VAT is reckoned from the net and rounded once, to two decimals or those of a currency that has more; what is to
+be paid is their sum, rounded to the decimals that the currency has. On a credit note all signs are turned, so that
+what is owed back is positive.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,19 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from services.contract.currencies import CURRENCY_DIGITS
-from services.contract.money import HUNDREDTH, ZERO, add, multiply, round_half_up, subtract, total
+from services.contract.money import HUNDREDTH, ONE, ZERO, add, decimals, multiply, round_half_up, subtract, total
 from services.contract.parties import Buyer, Coordinator, Tax
-from services.documents.quote import Quote
+from services.documents.quote import TOLERANCE, Quote
 
 PRO_FORMA = "pro forma"
 """What a document is called that was not issued."""
-NET_DIGITS_MAX = 2
+E_INVOICE_DIGITS = 2
 """The decimals that EN 16931 allows an amount."""
+
+
+def has_e_invoices(currency: str) -> bool:
+    """Tell whether amounts of a currency can stand on an e-invoice: a dinar of 1000 fils has too many decimals."""
+    return CURRENCY_DIGITS[currency] <= E_INVOICE_DIGITS
 
 
 class DocumentKind(StrEnum):
@@ -42,7 +47,7 @@ class Preceding:
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """What an institution's invoice of a month came to, without VAT; zero where there was none."""
+    """What an institution was invoiced of a month, less what was credited, without VAT; zero where nothing was."""
 
     month: str
     total: Decimal
@@ -105,6 +110,14 @@ class DocumentLine:
     accounting_cost: str
     set_off: Decimal = ZERO
 
+    @property
+    def rounding(self) -> Decimal:
+        """What its quantity at its price is rounded by to what is due; nothing where the rules pass that over."""
+        if self.quote.base != ONE:  # it is priced by its amount
+            return ZERO
+        rounding = subtract(self.net, multiply(self.quote.quantity, self.quote.price))
+        return round_half_up(rounding, E_INVOICE_DIGITS) if abs(rounding) > TOLERANCE else ZERO
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -123,10 +136,10 @@ class Document:
 
     One without a number is pro forma: what would be issued if the month were closed now.
 
-    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before; `months` are what it
-    and those before it came to, below zero where that was credited. What corrects another document has that among
-    `preceding`, and a `reason`; it `replaces` the other where it has its lines again, and else takes lines of it back
-    while so much of its net is `left`.
+    `preceding` are the invoices of the months that it adjusts, `last` is that of the month before; `months` are what
+    was invoiced on it and on those before, less what was credited by then. What corrects another document has that
+    among `preceding`, and a `reason`; it `replaces` the other where it has its lines again, and else takes lines of it
+    back while so much of its net is `left`.
     """
 
     number: str
@@ -159,9 +172,18 @@ class Document:
         return self.kind.value if self.number else PRO_FORMA
 
     @property
+    def has_e_invoice(self) -> bool:
+        """Whether there is an e-invoice of it: it was issued, in a currency that has e-invoices."""
+        return bool(self.number) and has_e_invoices(self.currency)
+
+    @property
     def digits(self) -> int:
         """How many decimals what is due has (ISO 4217)."""
         return CURRENCY_DIGITS[self.currency]
+
+    def written(self, amount: Decimal) -> str:
+        """Write an amount with the currency's decimals; one of VAT may have more."""
+        return f"{amount:z.{max(self.digits, decimals(amount))}f}"
 
     @cached_property
     def totals(self) -> Totals:
@@ -177,12 +199,12 @@ def totals(lines: tuple[DocumentLine, ...], tax: Tax, digits: int, left: Decimal
     """
     net = total(line.net for line in lines)
     before = net if left is None else left
-    due = subtract(vat_on(before, tax), vat_on(subtract(before, net), tax))
+    due = subtract(vat_on(before, tax, digits), vat_on(subtract(before, net), tax, digits))
     gross = add(net, due)
     payable = round_half_up(gross, digits)
     return Totals(net, due, gross, subtract(payable, gross), payable)
 
 
-def vat_on(net: Decimal, tax: Tax) -> Decimal:
-    """Return the VAT on an amount, rounded once."""
-    return round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), NET_DIGITS_MAX)
+def vat_on(net: Decimal, tax: Tax, digits: int) -> Decimal:
+    """Return the VAT on an amount in a currency of so many decimals, rounded once."""
+    return round_half_up(multiply(net, multiply(tax.percent, HUNDREDTH)), max(E_INVOICE_DIGITS, digits))

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.documents.cii import cii
 from services.documents.factur_x import with_factur_x
 from services.documents.model import Document, DocumentKind, DocumentLine, Spent
 from services.documents.texts import exemption
+from services.documents.units import unit_name
 from services.documents.words import (
     WORDS,
     amount,
@@ -38,6 +39,7 @@ from services.documents.words import (
 LINES_MAX = 500
 """Of more lines than this only the largest are printed: at over 1 ms for each, those of a large month take minutes."""
 LARGEST = 50
+_DIGITS = 100
 _TEMPLATE = Path(__file__).with_name("invoice.typ")
 _NOT_DISPLAYED = re.compile(r'the text `"(.+)"` could not be displayed')
 _BOX = "□"
@@ -48,10 +50,12 @@ _without_glyph: set[str] = set()
 def as_pdf(document: Document) -> bytes:
     """Print a document, with the e-invoice of the same document in it (Factur-X, which is ZUGFeRD as well).
 
-    One that was not issued has none, so no program takes it for an invoice.
+    One that was not issued has none, so no program takes it for an invoice; nor has one in a currency of more decimals
+    than an e-invoice allows.
     """
-    texts = json.dumps(_data(document), ensure_ascii=False)
-    e_invoice = cii(document).decode() if document.number else ""
+    with localcontext(prec=_DIGITS):  # Babel rounds within the context's digits, and the price of 1e-15 units has more
+        texts = json.dumps(_data(document), ensure_ascii=False)
+    e_invoice = cii(document).decode() if document.has_e_invoice else ""
     while True:
         for each in sorted(_without_glyph, key=len, reverse=True):
             texts = texts.replace(each, _BOX)
@@ -241,7 +245,8 @@ def _of_which(document: Document) -> Iterable[tuple[str, str]]:
     ):
         yield words[name], _amount(document, total(chosen)) if chosen else ""
     if document.last:
-        before = document.last.total if document.kind is DocumentKind.INVOICE else opposite(document.last.total)
+        *_, last, _this = document.months  # less what was credited, as in the chart
+        before = last.total if document.kind is DocumentKind.INVOICE else opposite(last.total)
         yield words["last"].format(month_before(document.month, language)), _amount(document, before)
 
 
@@ -254,8 +259,8 @@ def _line(document: Document, line: DocumentLine) -> dict[str, str]:
         "note": " · ".join(_note(document, line)),
         "whose": _whose(document, line),
         "quantity": quantity(quoted.quantity, language),
-        "unit": "" if quoted.is_lump else line.unit,
-        "price": f"{price(quoted.price, language)}{per}",
+        "unit": "" if quoted.is_lump else unit_name(line.unit, language),
+        "price": f"{price(quoted.price, language, document.digits)}{per}",
         "amount": _amount(document, line.net),
     }
 

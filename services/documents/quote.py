@@ -1,7 +1,8 @@
 """A line's quantity and unit price, from what it came to.
 
-Law: quantity x price / base is the line's net amount within 0.01 (EN 16931 tolerates 0.02); no price is negative. The
-price is what was paid for a unit: the tariff's own where one price held, the average where tiers or shares did.
+Law: no price is negative, and it is what was paid for a unit: the tariff's own where one price held, the average where
+tiers or shares did. Quantity x price / base is the line's net amount within 0.01 (Peppol tolerates 0.02, whatever the
+currency); at a tariff's own price it is the amount before that was rounded to what can be paid.
 """
 
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ def quote(quantity: Decimal, exact: Decimal, net: Decimal) -> Quote:
     if exact and (not quantity or (quantity < 0) != (exact < 0)):
         return Quote(ONE.copy_sign(exact), abs(net), ONE, is_lump=True)
     price = _unit_price(quantity, exact) if quantity else ZERO
-    if abs(subtract(multiply(quantity, price), net)) <= TOLERANCE:
+    if multiply(quantity, price) == exact or abs(subtract(multiply(quantity, price), net)) <= TOLERANCE:
         return Quote(quantity, price, ONE)
     return Quote(quantity, net.copy_abs(), quantity.copy_abs())
 

@@ -15,7 +15,7 @@ from xlsxwriter.utility import xl_range
 from xlsxwriter.worksheet import Worksheet
 
 from services.contract.money import HUNDRED, decimals, plain, quotient
-from services.documents.model import Document, DocumentKind
+from services.documents.model import E_INVOICE_DIGITS, Document, DocumentKind
 from services.documents.rows import FIELDS, Field, Sort, Value, row
 from services.documents.texts import exemption, note
 
@@ -92,7 +92,11 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     owed = "paid" if document.kind is DocumentKind.INVOICE else "credited"
     sums = [
         ("Net", net, totals.net),
-        (f"VAT, {document.tax.category.value} {percent} %", _vat(f"B{at + 1}", rate, document.left), totals.tax),
+        (
+            f"VAT, {document.tax.category.value} {percent} %",
+            _vat(document, f"B{at + 1}", rate),
+            totals.tax,
+        ),
     ]
     if totals.rounding:
         gross = f"(B{at + 1}+B{at + 2})"
@@ -100,14 +104,15 @@ def _summary(sheet: Worksheet, document: Document, formats: Formats, *, is_exact
     sums.append((f"To be {owed}", f"=SUM(B{at + 1}:B{at + len(sums)})", totals.payable))
     for index, (name, formula, amount) in enumerate(sums):
         sheet.write_string(at + index, 0, name, formats["bold"])
-        _write_total(sheet, (at + index, 1), formula, amount, formats, is_exact=is_exact)
+        _write_total(sheet, (at + index, 1), formula, amount, formats, "" if is_exact else document.written(amount))
 
 
-def _vat(net: str, rate: str, left: Decimal | None) -> str:
+def _vat(document: Document, net: str, rate: str) -> str:
     """Return the formula of the VAT on a net; of one that is taken from what is left, by how much its VAT shrinks."""
+    left, digits = document.left, max(E_INVOICE_DIGITS, document.digits)
     if left is None:
-        return f"=ROUND({net}*{rate},2)"
-    return f"=ROUND({plain(left)}*{rate},2)-ROUND(({plain(left)}-{net})*{rate},2)"
+        return f"=ROUND({net}*{rate},{digits})"
+    return f"=ROUND({plain(left)}*{rate},{digits})-ROUND(({plain(left)}-{net})*{rate},{digits})"
 
 
 def _lines(sheet: Worksheet, document: Document, formats: Formats, *, is_exact: bool) -> None:
@@ -119,11 +124,20 @@ def _lines(sheet: Worksheet, document: Document, formats: Formats, *, is_exact: 
     fields: list[Field] = list(FIELDS.values())
     for at, line in enumerate(document.lines, start=1):
         for index, value in enumerate(row(document, line)):
-            _write(sheet, (at, index), value, fields[index].sort, formats)
+            sort = fields[index].sort
+            _write(sheet, (at, index), _fitting(document, value, sort), sort, formats)
     last = len(document.lines)
     sheet.write_string(last + 1, 0, "total", formats["total"])
     formula = f"=SUM({xl_range(1, _AMOUNT, last, _AMOUNT)})"
-    _write_total(sheet, (last + 1, _AMOUNT), formula, document.totals.net, formats, is_exact=is_exact)
+    net = document.totals.net
+    _write_total(sheet, (last + 1, _AMOUNT), formula, net, formats, "" if is_exact else document.written(net))
+
+
+def _fitting(document: Document, value: Value, sort: Sort) -> Value:
+    """Return a value, an amount that does not fit as a text."""
+    if isinstance(value, Decimal) and sort is Sort.AMOUNT and not fits(value):
+        return document.written(value)
+    return value
 
 
 def _write(sheet: Worksheet, at: tuple[int, int], value: Value, sort: Sort, formats: Formats) -> None:
@@ -131,17 +145,17 @@ def _write(sheet: Worksheet, at: tuple[int, int], value: Value, sort: Sort, form
         return
     if isinstance(value, date):
         sheet.write_datetime(*at, value, formats[sort])
-    elif isinstance(value, str) or (sort is Sort.AMOUNT and not fits(Decimal(value))):
-        sheet.write_string(*at, value if isinstance(value, str) else f"{value:.2f}")
+    elif isinstance(value, str):
+        sheet.write_string(*at, value)
     else:
         sheet.write_number(*at, float(value), formats[sort])
 
 
 def _write_total(
-    sheet: Worksheet, at: tuple[int, int], formula: str, amount: Decimal, formats: Formats, *, is_exact: bool
+    sheet: Worksheet, at: tuple[int, int], formula: str, amount: Decimal, formats: Formats, text: str
 ) -> None:
-    """Write a total as a formula with its value, or as text where a formula would not come to it."""
-    if is_exact:
-        sheet.write_formula(*at, formula, formats["total"], float(amount))
+    """Write a total as a formula with its value, or as a text where a formula would not come to it."""
+    if text:
+        sheet.write_string(*at, text, formats["total"])
     else:
-        sheet.write_string(*at, f"{amount:.2f}", formats["total"])
+        sheet.write_formula(*at, formula, formats["total"], float(amount))

@@ -1,7 +1,10 @@
 """The words of an invoice in the language of who reads it."""
 
+from datetime import date
+
 from services.contract.parties import Language, Tax, TaxCategory
 from services.documents.model import Document
+from services.documents.words import WORDS, day
 
 _NOTE = {
     Language.ENGLISH: "Charges for {month} under the framework contract {contract}: {name}",
@@ -62,7 +65,13 @@ def note(document: Document) -> str:
 
 def payment_terms(document: Document) -> str:
     """Say until when it is to be paid; empty of a credit note."""
-    return _TERMS[document.buyer.language].format(due=document.due.isoformat()) if document.due else ""
+    language = document.buyer.language
+    return _TERMS[language].format(due=_day(document.due, language)) if document.due else ""
+
+
+def rounding(document: Document) -> str:
+    """Say that an amount rounds another."""
+    return WORDS[document.buyer.language]["rounding"]
 
 
 def exemption(tax: Tax, language: Language) -> str:
@@ -77,6 +86,11 @@ def exemption(tax: Tax, language: Language) -> str:
 
 
 def _certificate(tax: Tax, language: Language) -> str:
-    valid = [f"{_FROM[language]} {tax.valid_from}"] if tax.valid_from else []
-    valid += [f"{_UNTIL[language]} {tax.valid_until}"] if tax.valid_until else []
+    valid = [f"{_FROM[language]} {_day(tax.valid_from, language)}"] if tax.valid_from else []
+    valid += [f"{_UNTIL[language]} {_day(tax.valid_until, language)}"] if tax.valid_until else []
     return f"{tax.certificate} ({' '.join(valid)})" if valid else tax.certificate
+
+
+def _day(value: date, language: Language) -> str:
+    """Write a date as a sentence has it; in English as ISO 8601 does, which no reader takes for another day."""
+    return value.isoformat() if language is Language.ENGLISH else day(value, language)

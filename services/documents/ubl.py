@@ -14,7 +14,7 @@ from services.contract.parties import Identifier, Party, Tax, TaxCategory
 from services.documents.en16931 import CREDIT_TRANSFER, EXEMPTION_CODES, attributes, type_code
 from services.documents.markup import Element, given, group, text
 from services.documents.model import Document, DocumentKind, DocumentLine
-from services.documents.texts import exemption, note, payment_terms
+from services.documents.texts import exemption, note, payment_terms, rounding
 
 CUSTOMIZATION = "urn:cen.eu:en16931:2017#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0"
 PROFILE = "urn:fdc:peppol.eu:2017:poacc:billing:01:1.0"
@@ -100,13 +100,13 @@ def _totals(document: Document) -> Iterator[Element]:
     category = _category("TaxCategory", document.tax, reason=exemption(document.tax, document.buyer.language))
     of = (_amount(document, "TaxableAmount", totals.net), _amount(document, "TaxAmount", totals.tax), category)
     yield _group("TaxTotal", _amount(document, "TaxAmount", totals.tax), _group("TaxSubtotal", *of))  # BG-23
-    rounding = [_amount(document, "PayableRoundingAmount", totals.rounding)] if totals.rounding else []  # BT-114
+    rounded = [_amount(document, "PayableRoundingAmount", totals.rounding)] if totals.rounding else []  # BT-114
     yield _group(
         "LegalMonetaryTotal",  # BG-22
         _amount(document, "LineExtensionAmount", totals.net),
         _amount(document, "TaxExclusiveAmount", totals.net),
         _amount(document, "TaxInclusiveAmount", totals.gross),
-        *rounding,
+        *rounded,
         _amount(document, "PayableAmount", totals.payable),
     )
 
@@ -127,6 +127,7 @@ def _line(document: Document, line: DocumentLine) -> Element:
         quantity,
         _amount(document, "LineExtensionAmount", line.net),
         *_given("AccountingCost", line.accounting_cost),  # BT-133
+        *_rounding(document, line),
         _group(
             "Item",
             _text("Name", line.name),
@@ -137,6 +138,18 @@ def _line(document: Document, line: DocumentLine) -> Element:
         ),
         _group("Price", *price),
     )  # fmt: skip
+
+
+def _rounding(document: Document, line: DocumentLine) -> list[Element]:
+    """Write what the line is rounded by, as an allowance or a charge (BG-27, BG-28): its net is the sum of both."""
+    if not line.rounding:
+        return []
+    parts = (
+        _text("ChargeIndicator", "true" if line.rounding > 0 else "false"),
+        _text("AllowanceChargeReason", rounding(document)),
+        _amount(document, "Amount", abs(line.rounding)),
+    )
+    return [_group("AllowanceCharge", *parts)]
 
 
 def _discount(document: Document, discount: Decimal, listed: Decimal) -> Element:

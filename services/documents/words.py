@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
+from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_compact_decimal, format_decimal, format_percent, get_decimal_symbol
+from babel.numbers import format_compact_decimal, format_currency, format_decimal, format_percent, get_decimal_symbol
 
+from services.contract.currencies import CURRENCY_DIGITS
 from services.contract.money import decimals, round_half_up
 from services.contract.months import first_day, month_of
 from services.contract.parties import Language
 from services.documents.model import DocumentKind
 
 LOCALES = {Language.ENGLISH: "en_GB", Language.FRENCH: "fr_FR", Language.GERMAN: "de_DE"}
-QUANTITY_DIGITS, PRICE_DIGITS = 3, 6
+QUANTITY_DIGITS = 3
+PRICE_DIGITS = {2: 6}
+"""How many decimals of a unit price are printed in a currency of so many; all of them in any other."""
 MILLION = 1_000_000
 
 _ENGLISH = {
@@ -83,6 +87,17 @@ def amount(number: Decimal, language: Language, digits: int) -> str:
     return format_decimal(number, f"{form};-{form}", locale=LOCALES[language])
 
 
+def money(number: Decimal, currency: str, language: Language) -> str:
+    """Write an amount with its currency's sign and all the decimals that the currency has by ISO 4217.
+
+    Babel by itself takes CLDR's: none for the Iraqi or the Serbian dinar, which would round what is to be paid.
+    """
+    digits, locale = CURRENCY_DIGITS[currency], LOCALES[language]
+    shown = f"0.{'0' * digits}" if digits else "0"
+    form = Locale.parse(locale).currency_formats["standard"].pattern.replace("0.00", shown)
+    return format_currency(number, currency, form, locale, currency_digits=False)
+
+
 def compact(number: Decimal, language: Language) -> str:
     """Write an amount in few characters, for a chart; whole below a million, which German has no short form for."""
     if abs(number) < MILLION:
@@ -95,9 +110,9 @@ def quantity(number: Decimal, language: Language) -> str:
     return _number(round_half_up(number, QUANTITY_DIGITS), language)
 
 
-def price(number: Decimal, language: Language) -> str:
-    """Write a unit price, rounded for people to read."""
-    return _number(round_half_up(number, PRICE_DIGITS), language)
+def price(number: Decimal, language: Language, digits: int) -> str:
+    """Write a unit price in a currency of so many decimals, rounded for people to read."""
+    return _number(round_half_up(number, PRICE_DIGITS.get(digits, decimals(number))), language)
 
 
 def decimal_sign(language: Language) -> str:
@@ -106,13 +121,22 @@ def decimal_sign(language: Language) -> str:
 
 
 def day(value: date, language: Language) -> str:
-    """Write a date in full."""
-    return format_date(value, "long", locale=LOCALES[language])
+    """Write a date in full; the first of a month is an ordinal in French, of which CLDR knows nothing."""
+    written = format_date(value, "long", locale=LOCALES[language])
+    return f"1er{written[1:]}" if language is Language.FRENCH and value.day == 1 else written
 
 
 def month(value: str, language: Language) -> str:
     """Write a month in full."""
     return format_date(first_day(value), "MMMM y", locale=LOCALES[language])
+
+
+def of_month(value: str, language: Language) -> str:
+    """Write a month in full after what is of it; in French with the preposition: de mars, d'avril."""
+    name = month(value, language)
+    if language is not Language.FRENCH:
+        return name
+    return f"d'{name}" if name[0] in "ao" else f"de {name}"
 
 
 def month_short(value: str, language: Language) -> str:

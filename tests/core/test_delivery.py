@@ -52,6 +52,21 @@ def test_an_email_is_in_the_institutions_language_and_has_both_files():
     assert set(found) == {"SMALL-2016-000007.pdf", "SMALL-2016-000007.xml"}
 
 
+@pytest.mark.parametrize(
+    ("month", "said"),
+    [
+        ("2016-03", "000007 de mars 2016, au titre"),
+        ("2016-04", "d'avril 2016"),
+        ("2016-08", "d'août"),
+        ("2016-10", "d'octobre"),
+    ],
+)
+def test_a_french_month_has_its_preposition(month: str, said: str):
+    document = msgspec.json.decode(as_json(made([line("1", "1")]))) | {"month": month}
+    text = text_of(mail(document, FILES, "a@ep.example", 1, sender="b@digit.example", bytes_max=1000, now=NOW))
+    assert said in text
+
+
 def test_less_than_nothing_is_a_credit_note():
     message = read(written(quantity="-100", exact="-100"))
     assert message["Subject"] == "Note de crédit SMALL-2016-000007, mars 2016"

@@ -20,13 +20,13 @@ from services.contract.parties import Tax, TaxCategory
 from services.documents.files import FORMS, Names, Recorded, Result, Task, UnwritableError, export_invoice
 from services.documents.focus import COLUMNS, focus_1_2, unit
 from services.documents.focus_1_4 import COLUMNS as COLUMNS_1_4
-from services.documents.focus_1_4 import cost_and_usage, invoice_detail
+from services.documents.focus_1_4 import billing_period, cost_and_usage, invoice_detail
 from services.documents.make import Issued, document, origins
 from services.documents.model import Document, DocumentKind, Preceding
 from services.documents.month_files import MONTH_FILES, write_month
 from services.invoicing.statement import Statement
 from tests.core.test_contract_load import SAMPLE, loaded
-from tests.core.test_ubl import HARD, SCRIPTS, taxed
+from tests.core.test_ubl import HARD, SCRIPTS, discounted, taxed
 from tests.documents import ISSUED, MARCH, line, made, renamed, small
 from tests.focus import against_1_2, against_1_4
 
@@ -113,6 +113,57 @@ def test_rows_add_up_to_the_invoice(lines: list[tuple[Decimal, Decimal, str]]):
 )  # fmt: skip
 def test_units_are_written_as_the_specification_wants_them(ours: str, theirs: str):
     assert unit(ours) == theirs
+
+
+def test_a_part_of_the_list_has_the_lists_price_beside_its_own(tmp_path: Path):
+    document = made([line("100", "5.55"), line("10", "0.90", item="traffic"), line("0", "1")], discounted())
+    text = focus_1_2(document)
+    machines, traffic, lump, tax = rows(text)
+    assert (machines["ContractedUnitPrice"], machines["ContractedCost"]) == ("0.0555", "5.55")
+    assert (machines["ListUnitPrice"], machines["ListCost"]) == ("0.06", "6.0")
+    assert machines["PricingCurrencyListUnitPrice"] == "0.06"
+    assert (traffic["ListUnitPrice"], traffic["ListCost"]) == (
+        traffic["ContractedUnitPrice"],
+        traffic["ContractedCost"],
+    )
+    assert (lump["ListUnitPrice"], lump["ListCost"]) == ("", "1.0")
+    assert (tax["BilledCost"], tax["ListCost"]) == ("1.56", "1.66"), "21 % of 7.45, and of 7.90 by the list"
+    (tmp_path / "focus.csv").write_bytes(text)
+    assert against_1_2(tmp_path / "focus.csv") == []
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_can_be_paid_in_yen_is_what_the_rows_add_up_to(sign: int, tmp_path: Path):
+    document = made([line(str(3 * sign), str(318 * sign), digits=0)], replace(small(), currency="JPY"))
+    assert (document.totals.gross, document.totals.payable) == (D("384.78"), 385)
+    text = focus_1_2(document)
+    adds_up(document, rows(text))
+    adds_up(document, rows(cost_and_usage(document)))
+    rounding = rows(text)[-1]
+    assert (rounding["ChargeCategory"], D(rounding["BilledCost"])) == ("Adjustment", sign * D("0.22"))
+    details = rows(invoice_detail(document))
+    assert total(D(each["BilledCost"]) for each in details) == 385 * sign
+    assert [each["InvoiceDetailId"] for each in details] == [
+        each["InvoiceDetailId"] for each in rows(cost_and_usage(document))
+    ]
+    (tmp_path / "focus.csv").write_bytes(text)
+    assert against_1_2(tmp_path / "focus.csv") == []
+    folder = tmp_path / "focus-1.4"
+    folder.mkdir()
+    (folder / "cost-and-usage.csv").write_bytes(cost_and_usage(document))
+    (folder / "invoice-detail.csv").write_bytes(invoice_detail(document))
+    (folder / "billing-period.csv").write_bytes(billing_period(MARCH, document.zone, "Coordinating body", ISSUED))
+    assert against_1_4(folder) == []
+
+
+def test_a_share_says_what_all_members_are_charged_also_where_some_are_left_out():
+    contract = small()
+    found = document(contract, contract, issued(SHARED[1], 2))
+    assert isinstance(found, Document)
+    shares = [each for each in rows(cost_and_usage(found)) if each["x_SplitOriginId"]]
+    whole = total(each.amount for statement in SHARED for each in statement.lines if each.key.pool)
+    assert {D(each["x_SplitOriginCost"]) for each in shares} == {whole}
+    assert total(D(each["BilledCost"]) for each in shares) < whole
 
 
 def issued(statement: Statement, number: int) -> Issued:

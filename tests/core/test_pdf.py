@@ -15,6 +15,7 @@ from services.contract.parties import Language
 from services.documents.cii import cii
 from services.documents.model import Document, Preceding
 from services.documents.pdf import LARGEST, LINES_MAX, as_pdf
+from services.documents.units import unit_name
 from tests.documents import line, made, renamed, small
 from tests.pdfa import against_pdfa
 
@@ -98,6 +99,35 @@ def test_the_summary_has_a_chart_of_the_months(language: Language, said: str):
     earlier = {"m2015_12": Preceding("A-1", day, D("1200000")), "m2016_02": Preceding("A-2", day, D("-5.00"))}
     summary, _ = pages(made(MONTH, reading(language), **earlier))
     assert said in summary
+
+
+def test_a_price_in_yen_is_printed_to_its_last_digit():
+    document = made([line("1001", "308.6108025", digits=0)], replace(reading(Language.ENGLISH), currency="JPY"))
+    assert "1,001 hour 0.3083025 309" in pages(document)[1]
+    document = made([line("1001", "308.6108025")], reading(Language.ENGLISH))
+    assert "1,001 hour 0.308303 308.61" in pages(document)[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "units"),
+    [(Language.ENGLISH, ["hour", "GiB"]), (Language.FRENCH, ["heure", "Gio"]), (Language.GERMAN, ["Stunde", "GiB"])],
+)
+def test_units_are_printed_in_the_readers_language(language: Language, units: list[str]):
+    _, lines = pages(made([line("7", "1"), line("7", "1", item="traffic")], reading(language)))
+    for each in units:
+        assert f" 7 {each} " in lines
+
+
+@pytest.mark.parametrize(
+    ("unit", "french", "german"),
+    [
+        ("day", "jour", "Tag"), ("GiB-month", "Gio-mois", "GiB-Monat"), ("vCPU-hour", "vCPU-heure", "vCPU-Stunde"),
+        ("million requests", "million de requêtes", "Million Anfragen"), ("request", "requête", "Anfrage"),
+        ("hour-licence", "hour-licence", "hour-licence"), ("EUR", "EUR", "EUR"), ("", "", ""),
+    ],
+)  # fmt: skip
+def test_units_that_we_have_no_word_for_are_as_the_contract_has_them(unit: str, french: str, german: str):
+    assert [unit_name(unit, each) for each in Language] == [unit, french, german]
 
 
 def test_what_is_not_paid_in_parts_is_rounded():

@@ -1,6 +1,7 @@
 """Re-rating, pure: what was charged and what moves come to the price under the right contract, on every key and meter."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -120,3 +121,5 @@ def test_what_a_posting_did_is_said_also_where_it_comes_to_nothing():
     assert list(done(only_promised, [], ZERO)) == ["entered: 0.00 in all, due with the next close"]
     nothing = Plan(MARCH, (), (), [], agreed, {}, {})
     assert list(done(nothing, ["2016-04"], ZERO)) == ["posted: what was entered before, on the invoices of 2016-04"]
+    dinars = Plan(MARCH, (AWARD,), (), [], replace(agreed, currency="KWD"), {}, {})
+    assert list(done(dinars, [], Decimal("0.0015"))) == ["entered: 0.002 in all, due with the next close"]

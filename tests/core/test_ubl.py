@@ -10,6 +10,7 @@ from lxml import etree
 
 from services.contract.load import load
 from services.contract.model import Contract
+from services.contract.money import round_half_up
 from services.contract.parties import Language, Tax, TaxCategory
 from services.documents.cii import cii
 from services.documents.en16931 import attributes
@@ -156,6 +157,51 @@ def test_a_currency_without_decimals(official: Rules):
     credited = made([line("-3", "-1003", digits=0)], replace(small(), currency="JPY"))
     assert credited.totals.payable == 1214
     assert against(official, credited) == []
+
+
+@pytest.mark.parametrize(("exact", "charged"), [("308.6108025", "0.39"), ("307.3083", "-0.31")])
+def test_a_tariffs_own_price_stands_on_a_line_in_yen(official: Rules, exact: str, charged: str):
+    """Peppol's rule R120 tolerates 0.02 in every currency, so what a line is rounded by is a charge or an allowance."""
+    yen = taxed(Tax(TaxCategory.STANDARD, D("10")), replace(small(), currency="JPY"))
+    quantity = "1001" if charged == "0.39" else "1"
+    for sign in ("", "-"):
+        document = made(
+            [line(sign + quantity, sign + exact, digits=0), line("7", "1000.5", digits=0)][: 1 if sign else 2], yen
+        )
+        xml = ubl(document)
+        assert value(xml, "(//cac:Price)[1]/cbc:PriceAmount") == ["0.3083025" if charged == "0.39" else exact]
+        assert value(xml, "(//cac:Price)[1]/cbc:BaseQuantity") == []
+        path = "//*[local-name()='InvoiceLine' or local-name()='CreditNoteLine']/cac:AllowanceCharge"
+        assert value(xml, f"{path}/cbc:Amount") == [charged.removeprefix("-")]
+        assert value(xml, f"{path}/cbc:ChargeIndicator") == ["false" if charged.startswith("-") else "true"]
+        assert value(xml, f"{path}/cbc:AllowanceChargeReason") == ["Rounding"]
+        assert b"<ram:SpecifiedTradeAllowanceCharge>" in cii(document)
+        assert against(official, document) == []
+
+
+def test_random_months_in_yen_pass_the_rules(official: Rules):
+    chance = random.Random(392)
+    for _ in range(5):
+        lines = [
+            replace(each, amount=round_half_up(each.exact, 0)) for each in (_random_line(chance) for _ in range(20))
+        ]
+        assert against(official, made(lines, replace(small(), currency="JPY"))) == []
+
+
+@pytest.mark.parametrize(
+    ("language", "days", "due"),
+    [
+        (Language.ENGLISH, "(from 2016-01-01 to 2016-12-31)", "Payable by 2016-05-11"),
+        (Language.FRENCH, "(du 1er janvier 2016 au 31 décembre 2016)", "Payable au plus tard le 11 mai 2016"),
+        (Language.GERMAN, "(vom 1. Januar 2016 bis 31. Dezember 2016)", "Zahlbar bis 11. Mai 2016"),
+    ],
+)
+def test_dates_in_a_text_are_in_its_language(language: Language, days: str, due: str):
+    document = made(SOME, taxed(EXEMPT, language=language))
+    xml = ubl(document)
+    assert value(xml, "//cac:TaxSubtotal//cbc:TaxExemptionReason")[0].endswith(days)
+    assert value(xml, "//cac:PaymentTerms/cbc:Note") == [due]
+    assert days in cii(document).decode()
 
 
 def test_both_syntaxes_say_the_same():

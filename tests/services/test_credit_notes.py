@@ -202,6 +202,7 @@ async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(p
     lines = {(each["item"], each["usage_month"], each["pool"]): each for each in mine["lines"]}
     assert lines["vm", MARCH, ""]["amount"] == "0.00", "5.50 less is due, and 8.50 were credited"
     assert lines["traffic", MARCH, ""]["amount"] == "9.00", "what is used beside what was credited is charged"
+    pipeline.command("invoices", "preview", "--month", APRIL, "--out", str(tmp_path / "preview"))
     await pipeline.close(APRIL)
     [issued] = pipeline.json("statement", APRIL, "--institution", "EP")
     assert [each for each in issued["lines"] if each["usage_month"] == MARCH] == [
@@ -215,6 +216,11 @@ async def test_what_was_credited_is_neither_charged_again_nor_given_back_twice(p
         ("set off, since it was credited already, borne by the coordinator", "5.5"),
     ]
     pipeline.command("invoices", "export", "--month", APRIL, "--out", str(tmp_path))
+    preview = json.loads((tmp_path / "preview" / "EP" / f"pro-forma-{APRIL}.json").read_text())
+    invoice = json.loads((tmp_path / "EP" / f"{issued['number']}.json").read_text())
+    for part in ("spent", "months", "last", "totals", "lines"):
+        assert preview[part] == invoice[part], part
+    assert invoice["months"][0] == {"month": MARCH, "total": "0.00"}, "all of March was credited"
     expected = list(csv.DictReader((tmp_path / "suppliers" / "2" / "BETA.csv").read_text().splitlines()))
     assert [each["amount"] for each in expected if (each["item"], each["usage_month"]) == ("vm", MARCH)] == ["-5.50"], (
         "what is set off is between the coordinator and the institution"
