@@ -130,11 +130,11 @@ def besides(document: Document) -> Iterator[Beside]:
     """Yield what is charged beside the lines: VAT, and what that is rounded by to what can be paid."""
     tax, rounding = (signed(document, each) for each in (document.totals.tax, document.totals.rounding))
     if tax:
-        cost = Cost("Tax", "One-Time", tax, tax, tax, listed=_listed_tax(document))
-        yield Beside("VAT", "VAT", f"VAT {plain(document.tax.percent)} %", cost)
+        made = Cost("Tax", "One-Time", tax, tax, tax, listed=_listed_tax(document))
+        yield Beside("VAT", "VAT", f"VAT {plain(document.tax.percent)} %", made)
     if rounding:
-        cost = Cost("Adjustment", "One-Time", rounding, rounding, rounding)
-        yield Beside("ROUNDING", "Rounding", "Rounding to what can be paid", cost)
+        made = Cost("Adjustment", "One-Time", rounding, rounding, rounding)
+        yield Beside("ROUNDING", "Rounding", "Rounding to what can be paid", made)
 
 
 def _listed_tax(document: Document) -> Decimal | None:
