@@ -19,7 +19,7 @@ from lxml import etree
 from services.contract.money import total
 from services.documents import side_by_side
 from services.documents.data import CSV_COLUMNS, as_csv, as_json
-from services.documents.files import FORMS, Names, Recorded, Task, UnwritableError, export_invoice
+from services.documents.files import FORMS, Names, Recorded, Task, export_invoice
 from services.documents.sheet import as_xlsx
 from services.documents.suppliers import expected, supplier_csvs
 from services.invoicing.statement import Conversion, Statement
@@ -183,8 +183,10 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path):
     (tmp_path / "EP").write_text("a file")
-    with pytest.raises(UnwritableError, match=r"EP/SMALL-2016-000007.xml: can't be written: File exists"):
-        export_invoice(*_task(), tmp_path)
+    result = export_invoice(*_task(), tmp_path)
+    assert result.is_unwritable
+    [problem] = result.problems
+    assert problem.endswith("EP/SMALL-2016-000007.xml: can't be written: File exists")
 
 
 _EXPORTING = """
