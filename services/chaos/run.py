@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from services.chaos.errors import ChaosError
 from services.chaos.faults.contents import OPEN_MONTH
 from services.chaos.faults.fault import Fault
 from services.chaos.faults.kinds import KINDS, schedule
-from services.chaos.flow import wait_until_it_flows
+from services.chaos.flow import PATIENCE_SECONDS, wait_until_it_flows
 from services.chaos.fuzz import fuzz
 from services.chaos.outcome import Happened, Outcome, Plan
 from services.chaos.tally import Tally
@@ -185,7 +185,9 @@ class _Chaos:
         recovery = time.monotonic() - ended
         await self._retire_seconds()
         self._gate.clear()
-        await asyncio.gather(*(each.pause() for each in self._providers))
+        await _in_time(
+            asyncio.gather(*(each.pause() for each in self._providers)), "providers still wait for an answer"
+        )
         return Happened(
             number, type(fault).__name__, fault.what, fault.seconds, recovery, await self.audit(), took_effect
         )
@@ -217,7 +219,8 @@ class _Chaos:
     async def _flows_again(self, number: int, since: float) -> None:
         """Push an event of every provider, and wait until these are posted and no partition stands still."""
         markers = [(provider, *self._marker(provider, number)) for provider in self._providers]
-        await asyncio.gather(*(provider.push([message]) for provider, _, message in markers))
+        pushes = asyncio.gather(*(provider.push([message]) for provider, _, message in markers))
+        await _in_time(pushes, "no event of some provider is taken")
         wanted = [(provider.name, event_id) for provider, event_id, _ in markers]
         await wait_until_it_flows(self._url, self._world.stack.bootstrap_servers, wanted, since)
 
@@ -252,3 +255,12 @@ class _Chaos:
             return tuple(breaches)
         finally:
             await connection.close()
+
+
+async def _in_time(work: Awaitable[Any], what: str) -> None:
+    """Wait for some work; raises ChaosError where it does not come to an end, which is what chaos is to find."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await work
+    except TimeoutError as error:
+        raise ChaosError(f"{what} {PATIENCE_SECONDS} s after the fault's end") from error

@@ -99,8 +99,7 @@ def down_command(
         fail(str(error), 3)
     console.print(f"stopped {', '.join(stopped)}" if stopped else f"nothing runs in {folder}", highlight=False)
     if delete and folder.exists():
-        stack.postgres.destroy()
-        shutil.rmtree(folder)
+        _delete(stack, folder)
 
 
 def demo_command(
@@ -170,20 +169,31 @@ def require_folder(folder: Path) -> None:
 def empty(folder: Path) -> None:
     """Delete what an earlier run left in a folder; ends the command while it still runs, or where there can be none."""
     require_folder(folder)
-    stack = LocalStack(folder)
     try:
+        stack = LocalStack(folder)
         if folder.exists():
             stack.held().close()
+        running = stack.running()
     except StackError as error:
         fail(str(error), 3)
-    if stack.running():
+    if running:
         fail(f"a stack runs in {folder} already: `plafond down --folder {folder}` stops it", 3)
     if (folder / "state.json").exists():
-        for place in (folder / name / where for name in SERVERS for where in ("", "elsewhere")):
-            if place.resolve().is_mount():  # a small disk that a killed run of chaos left
-                run(["umount", "-l", str(place.resolve())])
-        stack.postgres.destroy()
-        shutil.rmtree(folder)
+        _delete(stack, folder)
+    elif folder.exists() and any(each.suffix not in _ALONE and each.name != "logs" for each in folder.iterdir()):
+        fail(f"{folder} holds files, and none that says it was a stack's: name another folder, or empty it yourself", 2)
+
+
+_ALONE = {".lock", ".log"}
+"""What a stack has in its folder before it says what it consists of."""
+
+
+def _delete(stack: LocalStack, folder: Path) -> None:
+    for place in (folder / name / where for name in SERVERS for where in ("", "elsewhere")):
+        if place.resolve().is_mount():  # a small disk that a killed run of chaos left
+            run(["umount", "-l", str(place.resolve())])
+    stack.postgres.destroy()
+    shutil.rmtree(folder)
 
 
 def _print(outcome: Outcome, seconds: float) -> None:

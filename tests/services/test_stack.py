@@ -13,8 +13,10 @@ from pathlib import Path
 import aiokafka
 import asyncpg
 import pytest
+import typer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from services.commands.stack import empty
 from services.stack.kafka import KafkaBroker
 from services.stack.local import LocalStack
 from services.stack.postgres import PostgresServer
@@ -261,3 +263,22 @@ def test_a_stack_that_a_command_works_with_is_neither_taken_down_nor_started(tmp
             assert answer.returncode == 3, answer.stdout
             assert "a command works with the stack" in " ".join(answer.stderr.split())
     stack.held().close()
+
+
+def test_a_folder_with_files_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(typer.Exit) as ended:
+        empty(tmp_path)
+    assert ended.value.exit_code == 2
+    assert "none that says it was a stack's" in capsys.readouterr().err.replace("\n", " ")
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_what_a_stack_left_is_deleted(tmp_path: Path):
+    (tmp_path / "up.lock").touch()
+    (tmp_path / "chaos.log").touch()
+    empty(tmp_path)
+    (tmp_path / "state.json").write_text("{}")
+    (tmp_path / "kafka").mkdir()
+    empty(tmp_path)
+    assert not tmp_path.exists()
