@@ -22,7 +22,7 @@ class Settings:
     gateway_port: int
     instance: str
     audit_seconds: float
-    events_per_second: float
+    events_per_second: float = 0.0
 
 
 def from_environment(port: int) -> Settings:

@@ -124,11 +124,11 @@ async def test_outboxes_show_how_long_the_oldest_waits(pipeline: Pipeline, pool:
 async def test_grace_is_that_of_the_oldest_month_that_is_not_closed(pipeline: Pipeline, pool: asyncpg.Pool):
     await pipeline.push("alpha", [event("alpha", "april", time="2016-04-02T10:00:00Z")])
     await pipeline.through()
-    await close_what_is_due(pool)
+    await close_what_is_due(pipeline.url, pool)
     march, april = (grace_ends(load(SMALL), month).timestamp() for month in ("2016-03", "2016-04"))
     assert shown("plafond_grace_end_timestamp_seconds") == march
     assert await pipeline.close("2016-03")
-    await close_what_is_due(pool)
+    await close_what_is_due(pipeline.url, pool)
     assert shown("plafond_grace_end_timestamp_seconds") == april
 
 
