@@ -25,6 +25,8 @@ from services.settings import Settings
 from services.web import serve
 
 ROUND_SECONDS, MEASURE_SECONDS, KEYS_SECONDS = 5.0, 10.0, 2.0
+CONNECTIONS = 8
+"""Making documents and each way keep one for as long as they are at it; the desk must not wait for them."""
 
 log = structlog.get_logger()
 
@@ -32,7 +34,7 @@ log = structlog.get_logger()
 async def run(settings: Settings, ways: Ways) -> None:
     """Deliver until told to stop."""
     await wait_until_ready(settings.database_url)
-    pool = await open_pool(settings.database_url, "plafond-delivery")
+    pool = await open_pool(settings.database_url, "plafond-delivery", size=CONNECTIONS)
     sender = Sender(settings.kafka, "delivery")
     journal, ring = Journal(settings.kafka, sender), KeyRing(INSTITUTIONS)
     documents = Documents(ways.documents, settings.database_url)
